@@ -1,0 +1,50 @@
+//! Endpoints: durable public addresses, and the number that fences who serves them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What visitors speak to an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// HTTP/1.1 and HTTP/2, routed by authority.
+    Http,
+}
+
+impl EndpointKind {
+    /// The kind as the wire and storage write it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Http => 1,
+        }
+    }
+
+    /// The kind with this code, if there is one.
+    #[must_use]
+    pub const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            1 => Some(Self::Http),
+            _ => None,
+        }
+    }
+}
+
+/// The growing number of an endpoint's holder: whoever holds an older one has been replaced.
+///
+/// Zero is held by nobody; an agent that asks with zero asks to take over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// The epoch of an endpoint that nobody has held yet.
+    pub const NONE: Self = Self(0);
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
