@@ -1,0 +1,10 @@
+//! What every Adit program needs around its work: named tasks with an owner and an end, one shutdown watch,
+//! the wall clock, telemetry and signals. Knows nothing of tunnels.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod limits;
+pub mod shutdown;
+pub mod signals;
+pub mod tasks;
+pub mod telemetry;
