@@ -1,0 +1,36 @@
+//! Every bound of this crate. `docs/protocol.md` repeats them for the authors of other agents.
+
+use std::time::Duration;
+
+/// Whole length of a control frame in bytes, header included.
+pub const CONTROL_FRAME_BYTES_MAX: usize = 16_384;
+
+/// Length of a control frame's header in bytes.
+pub const CONTROL_HEADER_BYTES: usize = 4;
+
+/// Length of a control frame's body in bytes.
+pub const CONTROL_BODY_BYTES_MAX: usize = CONTROL_FRAME_BYTES_MAX - CONTROL_HEADER_BYTES;
+
+/// Length of a host name in bytes, in text form without a trailing dot.
+pub const HOSTNAME_BYTES_MAX: usize = adit_domain::limits::HOSTNAME_BYTES_MAX;
+
+/// Length of the name that an agent gives an upstream, in bytes of UTF-8.
+pub const LABEL_BYTES_MAX: usize = 64;
+
+/// Length of an endpoint's public URL in bytes of ASCII.
+pub const URL_BYTES_MAX: usize = 512;
+
+/// Length of a message for people in bytes of UTF-8.
+pub const MESSAGE_BYTES_MAX: usize = 256;
+
+/// Payload of one *data* record in bytes: with its header (4) and yamux's (12) it fills one TLS record of 16,384 bytes.
+pub const RECORD_DATA_BYTES_MAX: usize = 16_368;
+
+/// Bytes that the node may send on a data stream before the agent said whether it reached the upstream.
+pub const EARLY_BYTES_MAX: usize = 65_536;
+
+/// How far the clocks of the minting and the verifying side may differ.
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
+
+/// How many minting keys a [`KeyRing`](crate::capability::KeyRing) holds.
+pub const KEY_RING_KEYS_MAX: usize = 16;
