@@ -1,0 +1,117 @@
+//! The accept loop: a global permit before each accept, a limit per address right after it, and everything slow in the
+//! connection's own task. Nothing a peer does ends the loop, and neither does a lack of descriptors.
+
+mod failure;
+mod gate;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adit_process::shutdown::Shutdown;
+use adit_process::tasks::Tasks;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::limits::ACCEPT_BACKOFF;
+use crate::socket::{reset_on_drop, tune};
+use failure::Cure;
+pub use gate::{ConnectionLimits, ConnectionPermit, Counts, Gate};
+
+/// A connection that passed the gate.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection, [`tuned`](tune).
+    pub stream: TcpStream,
+    /// Who connected. An IPv4 address that came in as IPv6 is IPv4 again.
+    pub peer: SocketAddr,
+    /// Its place among the open connections. To be kept as long as the connection lives, upgrades included.
+    pub permit: ConnectionPermit,
+}
+
+/// Accepts connections and hands each to its own task.
+#[derive(Debug)]
+pub struct AcceptLoop {
+    /// What the connections' tasks are called.
+    pub name: &'static str,
+    /// Where connections come from.
+    pub listener: TcpListener,
+    /// How many there may be. Listeners may share one.
+    pub gate: Gate,
+    /// Who owns the connections' tasks.
+    pub tasks: Tasks,
+}
+
+impl AcceptLoop {
+    /// Accepts until `shutdown` drains, then closes the listener; connections live on in [`AcceptLoop::tasks`].
+    /// While the gate is full nothing is accepted: new connections wait in the kernel.
+    ///
+    /// `handler` runs in the connection's task, so it may take its time, and a panic in it ends that connection only.
+    pub async fn run<H, F>(self, mut shutdown: Shutdown, handler: H)
+    where
+        H: Fn(Accepted) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let handler = Arc::new(handler);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.draining() => return,
+                accepted = self.next() => {
+                    let handler = Arc::clone(&handler);
+                    self.tasks.spawn(self.name, async move { handler(accepted).await });
+                }
+            }
+        }
+    }
+
+    /// The next connection that may come in.
+    async fn next(&self) -> Accepted {
+        let mut failed_in_a_row = 0_u64;
+        loop {
+            let place = self.gate.place().await;
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    failed_in_a_row = 0;
+                    if let Some(accepted) = self.admit(stream, peer, place) {
+                        return accepted;
+                    }
+                }
+                Err(error) => {
+                    drop(place);
+                    failed_in_a_row = failed_in_a_row.saturating_add(1);
+                    self.recover(&error, failed_in_a_row).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) -> Option<Accepted> {
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        let Some(permit) = self.gate.admit(peer.ip(), place) else {
+            tracing::debug!(%peer, "too many connections from this address");
+            // Without it every refused connection would stay behind in TIME_WAIT.
+            reset_on_drop(&stream);
+            return None;
+        };
+        tune(&stream);
+        Some(Accepted { stream, peer, permit })
+    }
+
+    async fn recover(&self, error: &io::Error, failed_in_a_row: u64) {
+        self.gate.count_failure();
+        match failure::cure(error) {
+            Cure::Next => tracing::debug!(%error, "a connection was gone before it was accepted"),
+            Cure::Wait => {
+                // The first of a row, then ever more rarely.
+                if failed_in_a_row.is_power_of_two() {
+                    tracing::warn!(%error, failed_in_a_row, listener = self.name, "cannot accept, trying again");
+                }
+                tokio::time::sleep(ACCEPT_BACKOFF).await;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

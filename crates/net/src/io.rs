@@ -1,0 +1,9 @@
+//! Wrappers around a connection that stay out of the way.
+
+mod buffered;
+mod plain;
+mod replay;
+
+pub use buffered::Buffered;
+pub use plain::Plain;
+pub use replay::Replay;

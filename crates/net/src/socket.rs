@@ -1,0 +1,98 @@
+//! Options of TCP sockets, set where safe code can set them.
+//!
+//! A failure to set an option is never a reason to lose a connection: the peer may be gone already, and the first
+//! read will say so better.
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::TcpStream;
+
+use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES};
+#[cfg(target_os = "linux")]
+use crate::limits::{LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT};
+
+/// Options for any connection: small writes leave at once, and the kernel notices a peer that is gone.
+pub fn tune(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    noted("TCP_NODELAY", socket.set_tcp_nodelay(true));
+    noted("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive()));
+}
+
+/// Options for the connection between an agent and a node, on top of [`tune`]: unacknowledged bytes end it soon, and
+/// little is queued in the kernel ahead of what is urgent. Only there: `TCP_USER_TIMEOUT` would also end a visitor
+/// who merely pauses a download.
+pub fn tune_agent_link(stream: &TcpStream) {
+    tune(stream);
+    #[cfg(target_os = "linux")]
+    {
+        let socket = SockRef::from(stream);
+        noted("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(LINK_USER_TIMEOUT)));
+        noted("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(LINK_NOTSENT_BYTES));
+    }
+}
+
+/// Makes the coming drop of this connection a reset (RST), so that the peer cannot take it for a clean end, and
+/// nothing lingers. Bytes that are still queued are lost.
+pub fn reset_on_drop(stream: &TcpStream) {
+    noted("SO_LINGER", stream.set_zero_linger());
+}
+
+pub(crate) fn keepalive() -> TcpKeepalive {
+    TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_PROBES)
+}
+
+fn noted(option: &'static str, outcome: std::io::Result<()>) {
+    if let Err(error) = outcome {
+        tracing::debug!(option, %error, "socket option not set");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use socket2::SockRef;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpStream;
+
+    use super::{reset_on_drop, tune, tune_agent_link};
+    use crate::limits::{KEEPALIVE_IDLE, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT};
+    use crate::listen;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (near.unwrap(), far.unwrap().0)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn only_an_agent_link_gives_up_unacknowledged_bytes() {
+        let (visitor, agent) = pair().await;
+        tune(&visitor);
+        tune_agent_link(&agent);
+        let (visitor, agent) = (SockRef::from(&visitor), SockRef::from(&agent));
+        for socket in [&visitor, &agent] {
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+        }
+        assert_eq!(visitor.tcp_user_timeout().unwrap(), None);
+        assert_eq!(agent.tcp_user_timeout().unwrap(), Some(LINK_USER_TIMEOUT));
+        assert_eq!(agent.tcp_notsent_lowat().unwrap(), LINK_NOTSENT_BYTES);
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_no_clean_end() {
+        let (ends, mut sees_end) = pair().await;
+        drop(ends);
+        assert_eq!(sees_end.read(&mut [0]).await.unwrap(), 0);
+
+        let (resets, mut sees_reset) = pair().await;
+        reset_on_drop(&resets);
+        drop(resets);
+        let error = sees_reset.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
