@@ -1,0 +1,107 @@
+//! Every bound of this crate, with the reason for its size.
+
+use std::time::Duration;
+
+/// Streams that one session may have open at once, the control stream apart. Enforced by our own gate: reaching
+/// yamux's limit would end the whole connection, ours answers `Full` to one caller.
+pub const STREAMS_MAX: usize = 1_000;
+
+/// Streams beyond [`STREAMS_MAX`] that the accepting side still takes. A stream is gone at the opener a little before
+/// it is gone at the acceptor, so the acceptor sees more of them than the opener ever had.
+pub const STREAMS_SLACK: usize = 256;
+
+/// yamux's own limit on both sides, counting both directions. Only a number: nothing is allocated for it. It lies far
+/// above what our gate lets through, because yamux answers one stream too many by ending the connection.
+pub const YAMUX_STREAMS_MAX: usize = 4_096;
+
+/// Receive window that all streams of a connection may share beyond the 256 KiB that each of them has anyway. Enough
+/// for 1.3 Gbit/s at 100 ms, and all that a slow reader can make us hold beyond the fixed windows.
+pub const WINDOW_HEADROOM_BYTES: usize = 16 * 1024 * 1024;
+
+/// Plaintext of one full TLS record (RFC 8446 section 5.1).
+pub const TLS_RECORD_BYTES: usize = 16_384;
+
+/// Header of a yamux frame.
+pub const FRAME_HEADER_BYTES: usize = 12;
+
+/// Largest frame body that we send: with its header exactly one TLS record.
+pub const FRAME_BODY_BYTES_SENT_MAX: usize = TLS_RECORD_BYTES - FRAME_HEADER_BYTES;
+
+/// Largest frame body that we take. yamux would allocate up to 1 MiB on the word of a header.
+pub const FRAME_BODY_BYTES_TAKEN_MAX: usize = 64 * 1024;
+
+/// Data in one record while its stream is the only busy one: frame and record header make it one TLS record.
+pub const RECORD_DATA_BYTES_ALONE: usize = FRAME_BODY_BYTES_SENT_MAX - RECORD_HEADER_BYTES;
+
+/// Frames that make one TLS record while several streams are busy.
+pub const FRAMES_PER_TLS_RECORD_SHARED: usize = 2;
+
+/// Data in one record while several streams are busy. Smaller ones let others through sooner on a slow line, and cost a
+/// read and a frame each.
+pub const RECORD_DATA_BYTES_SHARED: usize =
+    TLS_RECORD_BYTES / FRAMES_PER_TLS_RECORD_SHARED - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
+
+/// Header of a record.
+pub const RECORD_HEADER_BYTES: usize = 4;
+
+/// Bytes that wait for one write to the connection: four full TLS records.
+pub const COALESCED_BYTES_MAX: usize = 4 * TLS_RECORD_BYTES;
+
+/// Room that the coalescing buffer keeps for an idle connection. A node has thousands of them.
+pub const COALESCED_BYTES_KEPT: usize = 2 * 1024;
+
+/// Control frames that wait in each direction between the driver and the owner of `Control`.
+pub const CONTROL_QUEUE_FRAMES: usize = 32;
+
+/// Encoded control frames that wait for yamux. Above it the driver takes no further frame from either side, so a peer
+/// that pings without reading stalls only itself.
+pub const CONTROL_UNSENT_BYTES_MAX: usize = 16 * 1024;
+
+/// Without a byte for this long, a ping is sent.
+pub const HEARTBEAT_IDLE: Duration = Duration::from_secs(10);
+
+/// Without a byte for this long, the peer is dead.
+pub const HEARTBEAT_DEAD: Duration = Duration::from_secs(15);
+
+/// How long `open` waits for yamux: it hands out no stream while 256 of them are unanswered.
+pub const OPEN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long an accepted stream may take to show its whole header.
+pub const HEADER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the server waits for the agent's control stream.
+pub const CONTROL_OPEN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long `ControlSender::send` waits for room in the queue.
+pub const CONTROL_SEND_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a closing connection may take to send what is queued.
+pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long the remaining direction of a half-closed stream may be silent.
+pub const HALF_CLOSED_IDLE: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        COALESCED_BYTES_MAX, FRAME_BODY_BYTES_SENT_MAX, FRAME_HEADER_BYTES, FRAMES_PER_TLS_RECORD_SHARED,
+        RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED, RECORD_HEADER_BYTES, STREAMS_MAX, STREAMS_SLACK,
+        TLS_RECORD_BYTES, YAMUX_STREAMS_MAX,
+    };
+
+    #[test]
+    fn frames_tile_tls_records() {
+        assert_eq!(FRAME_BODY_BYTES_SENT_MAX, 16_372);
+        assert_eq!(RECORD_DATA_BYTES_ALONE, 16_368);
+        assert_eq!(RECORD_DATA_BYTES_SHARED, 8_176);
+        let overhead = FRAME_HEADER_BYTES + RECORD_HEADER_BYTES;
+        assert_eq!(RECORD_DATA_BYTES_ALONE + overhead, TLS_RECORD_BYTES);
+        assert_eq!((RECORD_DATA_BYTES_SHARED + overhead) * FRAMES_PER_TLS_RECORD_SHARED, TLS_RECORD_BYTES);
+        assert_eq!(COALESCED_BYTES_MAX % TLS_RECORD_BYTES, 0);
+    }
+
+    #[test]
+    fn the_gates_lie_below_yamux() {
+        const { assert!((STREAMS_MAX + STREAMS_SLACK) * 2 < YAMUX_STREAMS_MAX) }
+    }
+}

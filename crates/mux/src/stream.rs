@@ -1,0 +1,277 @@
+//! One stream: bytes both ways, with *end*, *abort* and *cut* told apart.
+//!
+//! Records alone say what an end means. Of yamux's own ways to end a stream, FIN is sent only when both directions
+//! have ended and the stream goes; in every other state a dropped stream is reset, so the peer never writes to nobody.
+
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, Waker, ready},
+};
+
+use adit_wire::{
+    record::{AbortCode, RecordHeader},
+    stream::{STREAM_HEADER_LEN, StreamHeader},
+};
+use futures::AsyncWrite as _;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+
+pub use error::StreamError;
+pub(crate) use packets::{Block, Packets};
+
+use crate::{
+    shared::{Place, Seat},
+    stream::{
+        inbound::Inbound,
+        outbound::{Outbound, Phase},
+    },
+};
+
+mod error;
+mod inbound;
+mod outbound;
+mod packets;
+
+/// What the agent says about the upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// Connected; bytes flow from now on.
+    Dialled,
+    /// Refused the connection; it saw nothing.
+    Refused,
+    /// Did not answer in time; it saw nothing.
+    TimedOut,
+}
+
+/// One stream of a session. Reading yields end of file only after the peer's *end*; a stream that stops without it is
+/// an error of kind [`io::ErrorKind::ConnectionReset`], see [`StreamError::of`]. Dropping it before both directions
+/// have ended is a cut for the peer. As with TLS, flush before waiting for the peer: the last record written may still
+/// wait here for room.
+#[derive(Debug)]
+pub struct Stream {
+    // Fields drop in this order, after `drop`: the place is free a moment before yamux knows, for which its own limit has room.
+    seat: Seat,
+    raw: yamux::Stream,
+    inbound: Inbound,
+    outbound: Outbound,
+}
+
+impl Stream {
+    /// A stream that this side opened. Its header is under way when this returns: yamux announces a stream with the
+    /// first bytes only, and a new stream always has room for them.
+    pub(crate) fn open(raw: yamux::Stream, place: Place, header: &StreamHeader) -> Result<Self, StreamError> {
+        let mut stream = Self::new(raw, place, Inbound::of_opener(), Phase::Open);
+        stream.send_now(&header.encode())?;
+        Ok(stream)
+    }
+
+    /// A stream that the peer opened. The peer is told at once that it was accepted: yamux counts unanswered streams
+    /// and stops opening at 256 of them.
+    pub(crate) fn accept(raw: yamux::Stream, place: Place) -> Result<Self, StreamError> {
+        let mut stream = Self::new(raw, place, Inbound::of_acceptor(), Phase::OwesAnswer);
+        stream.send_now(&RecordHeader::ACCEPTED.encode())?;
+        Ok(stream)
+    }
+
+    fn new(raw: yamux::Stream, place: Place, inbound: Inbound, phase: Phase) -> Self {
+        let seat = place.seat(raw.id().val());
+        let outbound = Outbound::new(phase, seat.shared());
+        Self { seat, raw, inbound, outbound }
+    }
+
+    fn send_now(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
+        self.outbound.stage(bytes);
+        match self.outbound.poll_drain(&mut Context::from_waker(Waker::noop()), (&mut self.raw, &self.seat)) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    pub(crate) fn poll_header(
+        &mut self,
+        cx: &mut Context<'_>,
+        block: &mut Block<STREAM_HEADER_LEN>,
+    ) -> Poll<Result<[u8; STREAM_HEADER_LEN], StreamError>> {
+        self.inbound.poll_stream_header(cx, block, (&mut self.raw, &self.seat))
+    }
+
+    /// Waits until the agent has said whether it reached the upstream; the opener's side only. Once said it is said
+    /// again at every call. Reading waits for it too, so calling this is a choice.
+    ///
+    /// # Errors
+    /// The stream ended before the answer, or the peer broke the protocol.
+    pub async fn answer(&mut self) -> Result<Answer, StreamError> {
+        poll_fn(|cx| self.inbound.poll_answer(cx, (&mut self.raw, &self.seat))).await
+    }
+
+    /// Says whether the upstream was reached; the acceptor's side only, once, before any byte is written. After
+    /// anything but [`Answer::Dialled`] the stream has no further use.
+    ///
+    /// # Errors
+    /// The stream was cut, or an answer was given before.
+    pub async fn send_answer(&mut self, answer: Answer) -> Result<(), StreamError> {
+        if self.outbound.phase() != Phase::OwesAnswer {
+            return Err(StreamError::NotWritable);
+        }
+        let record = match answer {
+            Answer::Dialled => RecordHeader::DIALLED,
+            Answer::Refused => RecordHeader::REFUSED,
+            Answer::TimedOut => RecordHeader::TIMED_OUT,
+        };
+        self.outbound.answered();
+        self.outbound.stage(&record.encode());
+        poll_fn(|cx| self.outbound.poll_drain(cx, (&mut self.raw, &self.seat))).await
+    }
+
+    /// Gives the stream up and tells the peer why, if there is room to tell it without waiting; else the peer sees a
+    /// cut.
+    pub fn abort(mut self, code: AbortCode) {
+        self.outbound.abort_now(code, (&mut self.raw, &self.seat));
+    }
+
+    /// Waits until data can be looked at with [`Stream::data`]. `false`: the peer has ended its direction.
+    pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
+        let polled = self.inbound.poll_data(cx, (&mut self.raw, &self.seat));
+        if self.inbound.is_violated() {
+            self.outbound.abort_now(AbortCode::Protocol, (&mut self.raw, &self.seat));
+        }
+        polled
+    }
+
+    pub(crate) fn data(&self) -> &[u8] {
+        self.inbound.data()
+    }
+
+    pub(crate) fn consume_data(&mut self, bytes: usize) {
+        self.inbound.consume(bytes);
+    }
+
+    /// Ready when the peer has let go of the stream, also while nobody reads or writes.
+    pub(crate) fn poll_severed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.seat.parked().writer.register(cx.waker());
+        if self.seat.is_severed() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Moves one read of `io` into the stream. Zero is the end of `io`.
+    pub(crate) fn poll_write_from<I: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut I,
+    ) -> Poll<Result<usize, FromIoError>> {
+        ready!(self.poll_writable(cx)).map_err(FromIoError::Stream)?;
+        let bytes = ready!(self.outbound.poll_stage_from(cx, io)).map_err(FromIoError::Io)?;
+        match self.outbound.poll_drain(cx, (&mut self.raw, &self.seat)) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(FromIoError::Stream(error))),
+            _ => Poll::Ready(Ok(bytes)),
+        }
+    }
+
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        self.outbound.poll_end(cx, (&mut self.raw, &self.seat))
+    }
+
+    fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        if self.outbound.phase() != Phase::Open {
+            return Poll::Ready(Err(StreamError::NotWritable));
+        }
+        self.outbound.poll_drain(cx, (&mut self.raw, &self.seat))
+    }
+}
+
+impl Drop for Stream {
+    /// Says goodbye in yamux too where nothing is left to say. A reset would do for us, but some implementations throw
+    /// away what they have not read yet when they see one.
+    fn drop(&mut self) {
+        if self.inbound.has_ended() && self.outbound.has_ended() {
+            let _ = Pin::new(&mut self.raw).poll_close(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+/// Which side failed while bytes were moved from one to the other.
+#[derive(Debug)]
+pub(crate) enum FromIoError {
+    Io(io::Error),
+    Stream(StreamError),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let filled_before = buf.filled().len();
+        while buf.remaining() > 0 {
+            match this.poll_data(cx) {
+                Poll::Ready(Ok(true)) => {
+                    let data = this.data();
+                    let taken = data.get(..buf.remaining()).unwrap_or(data);
+                    buf.put_slice(taken);
+                    let taken = taken.len();
+                    this.consume_data(taken);
+                }
+                // What stopped us is said again by the next call.
+                _ if buf.filled().len() > filled_before => break,
+                Poll::Ready(Ok(false)) => break,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncBufRead for Stream {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        ready!(this.poll_data(cx))?;
+        Poll::Ready(Ok(this.data()))
+    }
+
+    fn consume(self: Pin<&mut Self>, bytes: usize) {
+        self.get_mut().consume_data(bytes);
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    /// Takes at most one record's worth. What is taken is taken for good, even where yamux has no room for all of it.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_writable(cx))?;
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        let taken = this.outbound.stage_data(bufs)?;
+        match this.outbound.poll_drain(cx, (&mut this.raw, &this.seat)) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            _ => Poll::Ready(Ok(taken)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.outbound.poll_drain(cx, (&mut this.raw, &this.seat)))?;
+        this.outbound.rest();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends *end*: this direction is complete. Reading goes on.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.outbound.phase() == Phase::OwesAnswer {
+            return Poll::Ready(Err(StreamError::NotWritable.into()));
+        }
+        this.poll_end(cx).map_err(io::Error::from)
+    }
+}

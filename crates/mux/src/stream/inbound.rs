@@ -1,0 +1,187 @@
+//! The reading half of a stream: records taken apart.
+
+use std::task::{Context, Poll, ready};
+
+use adit_wire::{
+    record::{ABORT_BODY_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, abort_code},
+    stream::STREAM_HEADER_LEN,
+};
+
+use crate::{
+    shared::Seat,
+    stream::{
+        Answer, StreamError,
+        packets::{Block, Packets},
+    },
+};
+
+/// What the reading half knows.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    packets: Packets,
+    header: Block<RECORD_HEADER_LEN>,
+    abort: Block<ABORT_BODY_LEN>,
+    next: Next,
+    expects: Expects,
+}
+
+/// What the next bytes are.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Header,
+    Data { bytes_left: usize },
+    AbortCode,
+    Nothing(Result<(), StreamError>),
+}
+
+/// Which records have their place now.
+#[derive(Debug, Clone, Copy)]
+enum Expects {
+    Accepted,
+    Answer,
+    Bytes(Answer),
+}
+
+type Raw<'a> = (&'a mut yamux::Stream, &'a Seat);
+
+impl Inbound {
+    /// Of a stream that this side opened: the peer's answers come first.
+    pub(crate) fn of_opener() -> Self {
+        Self::new(Expects::Accepted)
+    }
+
+    /// Of a stream that the peer opened; its header has been read with [`Inbound::poll_stream_header`].
+    pub(crate) fn of_acceptor() -> Self {
+        Self::new(Expects::Bytes(Answer::Dialled))
+    }
+
+    fn new(expects: Expects) -> Self {
+        Self {
+            packets: Packets::default(),
+            header: Block::new(),
+            abort: Block::new(),
+            next: Next::Header,
+            expects,
+        }
+    }
+
+    /// Reads the block in front of the first record.
+    pub(crate) fn poll_stream_header(
+        &mut self,
+        cx: &mut Context<'_>,
+        block: &mut Block<STREAM_HEADER_LEN>,
+        raw: Raw<'_>,
+    ) -> Poll<Result<[u8; STREAM_HEADER_LEN], StreamError>> {
+        block.poll_fill(cx, &mut self.packets, raw).map(|bytes| bytes.ok_or(StreamError::Cut))
+    }
+
+    /// Waits for the agent's answer. Data cannot come before it.
+    pub(crate) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut raw: Raw<'_>,
+    ) -> Poll<Result<Answer, StreamError>> {
+        loop {
+            if let Expects::Bytes(answer) = self.expects {
+                return Poll::Ready(Ok(answer));
+            }
+            if let Next::Nothing(end) = self.next {
+                return Poll::Ready(Err(end.err().unwrap_or(StreamError::Cut)));
+            }
+            ready!(self.poll_step(cx, &mut raw));
+        }
+    }
+
+    /// Waits until [`Inbound::data`] is not empty. `false`: the peer has ended its direction.
+    pub(crate) fn poll_data(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut raw: Raw<'_>,
+    ) -> Poll<Result<bool, StreamError>> {
+        loop {
+            match self.next {
+                Next::Data { .. } if !self.data().is_empty() => return Poll::Ready(Ok(true)),
+                Next::Nothing(end) => return Poll::Ready(end.map(|()| false)),
+                _ => ready!(self.poll_step(cx, &mut raw)),
+            }
+        }
+    }
+
+    /// Data that has arrived, up to the end of its record.
+    pub(crate) fn data(&self) -> &[u8] {
+        let Next::Data { bytes_left } = self.next else { return &[] };
+        let rest = self.packets.rest();
+        rest.get(..bytes_left).unwrap_or(rest)
+    }
+
+    /// Takes bytes from the front of [`Inbound::data`].
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.data().len());
+        if let Next::Data { bytes_left } = &mut self.next {
+            *bytes_left = bytes_left.saturating_sub(bytes);
+            if *bytes_left == 0 {
+                self.next = Next::Header;
+            }
+        }
+        self.packets.consume(bytes);
+    }
+
+    /// Whether the peer's *end* has been read.
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.next, Next::Nothing(Ok(())))
+    }
+
+    /// Whether reading failed because the peer broke the protocol.
+    pub(crate) fn is_violated(&self) -> bool {
+        matches!(self.next, Next::Nothing(Err(StreamError::Record(_) | StreamError::OutOfPlace(_))))
+    }
+
+    /// Gets one step further; what came of it is in `next`.
+    fn poll_step(&mut self, cx: &mut Context<'_>, (raw, seat): &mut Raw<'_>) -> Poll<()> {
+        let packets = &mut self.packets;
+        self.next = match self.next {
+            Next::Header => match ready!(self.header.poll_fill(cx, packets, (raw, seat))) {
+                Some(bytes) => self.place(bytes).unwrap_or_else(|error| Next::Nothing(Err(error))),
+                None => Next::Nothing(Err(StreamError::Cut)),
+            },
+            Next::AbortCode => {
+                let body = ready!(self.abort.poll_fill(cx, packets, (raw, seat)));
+                Next::Nothing(Err(
+                    body.map_or(StreamError::Cut, |body| StreamError::Aborted(abort_code(body)))
+                ))
+            }
+            Next::Data { bytes_left } => {
+                if ready!(packets.poll_more(cx, raw, Some(seat))) {
+                    Next::Data { bytes_left }
+                } else {
+                    Next::Nothing(Err(StreamError::Cut))
+                }
+            }
+            Next::Nothing(end) => Next::Nothing(end),
+        };
+        Poll::Ready(())
+    }
+
+    /// Whether the record has its place here, and what follows its header.
+    fn place(&mut self, bytes: [u8; RECORD_HEADER_LEN]) -> Result<Next, StreamError> {
+        let header = RecordHeader::decode(bytes)?;
+        let (expects, next) = match (header.kind(), self.expects) {
+            (RecordKind::Abort, expects) => (expects, Next::AbortCode),
+            (RecordKind::Data, expects @ Expects::Bytes(_)) => {
+                (expects, Next::Data { bytes_left: header.body_len() })
+            }
+            (RecordKind::End, expects @ Expects::Bytes(_)) => (expects, Next::Nothing(Ok(()))),
+            (RecordKind::Accepted, Expects::Accepted) => (Expects::Answer, Next::Header),
+            (RecordKind::Dialled, Expects::Answer) => (Expects::Bytes(Answer::Dialled), Next::Header),
+            (RecordKind::Refused, Expects::Answer) => not_reached(Answer::Refused),
+            (RecordKind::TimedOut, Expects::Answer) => not_reached(Answer::TimedOut),
+            (kind, _) => return Err(StreamError::OutOfPlace(kind)),
+        };
+        self.expects = expects;
+        Ok(next)
+    }
+}
+
+fn not_reached(answer: Answer) -> (Expects, Next) {
+    (Expects::Bytes(answer), Next::Nothing(Err(StreamError::NotReached(answer))))
+}

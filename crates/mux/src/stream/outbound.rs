@@ -1,0 +1,203 @@
+//! The writing half of a stream: records put together, header and data in one yamux frame.
+
+use std::{
+    io::IoSlice,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use adit_wire::record::{AbortCode, RECORD_HEADER_LEN, RecordHeader, abort};
+use bytes::BufMut as _;
+use futures::AsyncWrite as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+
+use crate::{
+    limits::{RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED},
+    shared::{Seat, Shared},
+    stream::StreamError,
+};
+
+/// The record that is on its way to yamux. Bytes of a caller that are staged here count as written.
+#[derive(Debug)]
+pub(crate) struct Outbound {
+    staged: Vec<u8>,
+    sent: usize,
+    phase: Phase,
+    busy: Busy,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The acceptor must answer first.
+    OwesAnswer,
+    Open,
+    Ended,
+    /// Given up: there is no end to send any more.
+    Aborted,
+}
+
+type Raw<'a> = (&'a mut yamux::Stream, &'a Seat);
+
+impl Outbound {
+    pub(crate) fn new(phase: Phase, shared: &Arc<Shared>) -> Self {
+        Self {
+            staged: Vec::new(),
+            sent: 0,
+            phase,
+            busy: Busy { shared: Arc::clone(shared), is_counted: false },
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Whether our *end* has been sent.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended && self.staged.is_empty()
+    }
+
+    /// Waits until nothing is staged. A full window or queue of yamux is what it waits for.
+    pub(crate) fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        (raw, seat): Raw<'_>,
+    ) -> Poll<Result<(), StreamError>> {
+        while self.sent < self.staged.len() {
+            seat.parked().writer.register(cx.waker());
+            if seat.is_severed() {
+                return Poll::Ready(Err(StreamError::Cut));
+            }
+            let rest = self.staged.get(self.sent..).unwrap_or_default();
+            let written = ready!(Pin::new(&mut *raw).poll_write(cx, rest)).map_err(|_| StreamError::Cut)?;
+            self.sent = self.sent.saturating_add(written);
+        }
+        self.staged.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Stages bytes that are not a data record. Nothing else may be staged.
+    pub(crate) fn stage(&mut self, bytes: &[u8]) {
+        self.staged.extend_from_slice(bytes);
+    }
+
+    /// Stages one data record with as much of `parts` as fits; says how much that is.
+    pub(crate) fn stage_data(&mut self, parts: &[IoSlice<'_>]) -> Result<usize, StreamError> {
+        let given = parts.iter().fold(0, |sum: usize, part| sum.saturating_add(part.len()));
+        let taken = given.min(self.data_bytes_max());
+        let header = RecordHeader::data(taken)?;
+        self.staged.reserve(taken.saturating_add(RECORD_HEADER_LEN));
+        self.staged.extend_from_slice(&header.encode());
+        let mut left = taken;
+        for part in parts {
+            let piece = part.get(..left).unwrap_or(part);
+            self.staged.extend_from_slice(piece);
+            left = left.saturating_sub(piece.len());
+        }
+        Ok(taken)
+    }
+
+    /// Reads once from `io` into the room behind a record header, so that the bytes are staged without another copy.
+    /// Zero is the end of `io`.
+    pub(crate) fn poll_stage_from<I: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut I,
+    ) -> Poll<std::io::Result<usize>> {
+        let bytes_max = self.data_bytes_max();
+        self.staged.reserve_exact(bytes_max.saturating_add(RECORD_HEADER_LEN));
+        self.staged.extend_from_slice(&[0; RECORD_HEADER_LEN]);
+        let read = {
+            let mut room = (&mut self.staged).limit(bytes_max);
+            let read = pin!(io.read_buf(&mut room));
+            read.poll(cx)
+        };
+        match &read {
+            Poll::Ready(Ok(bytes @ 1..)) => {
+                let header = RecordHeader::data(*bytes).map_err(std::io::Error::other)?;
+                let room = self.staged.first_chunk_mut();
+                *room.ok_or(std::io::ErrorKind::Other)? = header.encode();
+            }
+            _ => self.rest(),
+        }
+        read
+    }
+
+    /// Nothing is under way: other streams may use large records, and the memory goes back.
+    pub(crate) fn rest(&mut self) {
+        self.staged = Vec::new();
+        self.sent = 0;
+        self.busy.set(false);
+    }
+
+    /// Waits until the end of this direction is on its way.
+    pub(crate) fn poll_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        (raw, seat): Raw<'_>,
+    ) -> Poll<Result<(), StreamError>> {
+        ready!(self.poll_drain(cx, (&mut *raw, seat)))?;
+        if self.phase == Phase::Aborted {
+            return Poll::Ready(Err(StreamError::NotWritable));
+        }
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.stage(&RecordHeader::END.encode());
+            ready!(self.poll_drain(cx, (raw, seat)))?;
+        }
+        self.rest();
+        Poll::Ready(Ok(()))
+    }
+
+    pub(crate) fn answered(&mut self) {
+        self.phase = Phase::Open;
+    }
+
+    /// Tells the peer why the stream is given up, if that is possible without waiting.
+    pub(crate) fn abort_now(&mut self, code: AbortCode, raw: Raw<'_>) {
+        if self.phase == Phase::Aborted {
+            return;
+        }
+        if self.phase != Phase::Ended && self.sent == 0 {
+            self.staged.clear();
+        }
+        if self.phase != Phase::Ended {
+            self.stage(&abort(code));
+        }
+        self.phase = Phase::Aborted;
+        let _ = self.poll_drain(&mut Context::from_waker(Waker::noop()), raw);
+        self.rest();
+    }
+
+    /// How much data goes into one record now. Counts this stream as busy.
+    fn data_bytes_max(&mut self) -> usize {
+        self.busy.set(true);
+        if self.busy.shared.busy() > 1 { RECORD_DATA_BYTES_SHARED } else { RECORD_DATA_BYTES_ALONE }
+    }
+}
+
+/// Whether this stream has bytes under way: from a write until the next flush that finds nothing left.
+#[derive(Debug)]
+struct Busy {
+    shared: Arc<Shared>,
+    is_counted: bool,
+}
+
+impl Busy {
+    fn set(&mut self, busy: bool) {
+        match (self.is_counted, busy) {
+            (false, true) => self.shared.add_busy(),
+            (true, false) => self.shared.remove_busy(),
+            _ => {}
+        }
+        self.is_counted = busy;
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
