@@ -1,0 +1,95 @@
+//! The HTTP/1.1 client side of a relayed request: one connection over any transport, answers read strictly.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
+
+use crate::body::Body;
+use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
+
+/// Sends requests on one connection, one after another.
+pub type Sender = http1::SendRequest<Body>;
+
+/// Why a request got no response.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Not a byte of it was written; here it is again.
+    #[error("request was not sent")]
+    Unsent(Box<Request<Body>>, #[source] hyper::Error),
+    /// More interim responses than [`ClientLimits::informational_max`]; the connection is cut.
+    #[error("upstream sent too many interim responses")]
+    Informational,
+    /// The exchange broke, or the answer was not HTTP. The upstream may have acted on the request.
+    #[error("exchange with the upstream failed")]
+    Http(#[source] hyper::Error),
+}
+
+/// Starts HTTP/1.1 on `io`. The second value drives the connection, upgrades included: spawn it. It ends when
+/// the [`Sender`] is dropped and the last exchange is over.
+///
+/// Waits on nothing but the caller: deadlines for an answer belong to whoever knows the request.
+///
+/// # Errors
+/// None are known today; hyper reserves the right.
+pub async fn handshake<I>(
+    io: I,
+    limits: ClientLimits,
+) -> Result<(Sender, impl Future<Output = hyper::Result<()>> + Send + use<I>), hyper::Error>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, connection) = http1::Builder::new()
+        .max_header_size(limits.head_bytes_max)
+        .max_headers(limits.headers_max)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .handshake(TokioIo::new(io))
+        .await?;
+    Ok((sender, connection.with_upgrades()))
+}
+
+/// Sends one request and waits for the head of its final response; interim responses are passed over.
+/// Dropping the future cuts the connection.
+///
+/// # Errors
+/// [`SendError`], which tells apart what may be sent again.
+pub async fn send(
+    sender: &mut Sender,
+    mut request: Request<Body>,
+    limits: ClientLimits,
+) -> Result<Response<Incoming>, SendError> {
+    let interim = Arc::new(Interim::default());
+    let counted = Arc::clone(&interim);
+    hyper::ext::on_informational(&mut request, move |_| counted.count(limits.informational_max));
+    tokio::select! {
+        biased;
+        () = interim.too_many.notified() => Err(SendError::Informational),
+        sent = sender.try_send_request(request) => sent.map_err(|mut error| match error.take_message() {
+            Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
+            None => SendError::Http(error.into_error()),
+        }),
+    }
+}
+
+#[derive(Default)]
+struct Interim {
+    seen: AtomicU32,
+    too_many: Notify,
+}
+
+impl Interim {
+    fn count(&self, max: u32) {
+        if self.seen.fetch_add(1, Ordering::Relaxed) >= max {
+            self.too_many.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! Every bound of this crate. The structs carry them so that tests can inject small values; their
+//! defaults are the constants.
+
+use std::time::Duration;
+
+/// A visitor's request head must be complete this long after its first byte, and the first byte of a new
+/// connection must arrive within the same time.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// A connection between two requests is closed after this time.
+pub const IDLE: Duration = Duration::from_secs(75);
+/// A connection whose peer takes none of the bytes waiting for it is cut after this time.
+pub const WRITE_STALL: Duration = Duration::from_mins(1);
+/// How long a connection that was answered early is still read from, so that its peer sees the answer.
+pub const LINGER_DEADLINE: Duration = Duration::from_secs(5);
+/// How many bytes are thrown away meanwhile.
+pub const LINGER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How many of them are read at once.
+pub const LINGER_READ_BYTES: usize = 4 * 1024;
+/// Bytes of a request head, request line included (HTTP/1), or of a decoded header list (HTTP/2).
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Header fields of one head.
+pub const HEADERS_MAX: usize = 100;
+/// Bytes of a request target.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Bytes that one HTTP/1 connection buffers each way.
+pub const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Concurrent streams of one HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 100;
+/// Receive window of one HTTP/2 stream, bytes.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// Receive window of one HTTP/2 connection, bytes.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// Bytes that one HTTP/2 stream buffers for sending.
+pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Payload of one HTTP/2 frame that is accepted, bytes.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 * 1024;
+/// A PING is sent on an HTTP/2 connection after this time without a frame.
+pub const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// An HTTP/2 connection whose PING stays unanswered this long is cut.
+pub const H2_PING_DEADLINE: Duration = Duration::from_secs(20);
+/// Streams reset by the peer that wait to be accepted; beyond it the connection ends (rapid reset).
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+
+/// Bounds of one served connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeLimits {
+    /// See [`HEAD_DEADLINE`].
+    pub head_deadline: Duration,
+    /// See [`IDLE`].
+    pub idle: Duration,
+    /// See [`WRITE_STALL`].
+    pub write_stall: Duration,
+    /// See [`HEAD_BYTES_MAX`].
+    pub head_bytes_max: usize,
+    /// See [`HEADERS_MAX`].
+    pub headers_max: usize,
+    /// See [`H2_STREAMS_MAX`].
+    pub h2_streams_max: u32,
+    /// See [`H2_PING_INTERVAL`].
+    pub h2_ping_interval: Duration,
+    /// See [`H2_PING_DEADLINE`].
+    pub h2_ping_deadline: Duration,
+}
+
+impl Default for ServeLimits {
+    fn default() -> Self {
+        Self {
+            head_deadline: HEAD_DEADLINE,
+            idle: IDLE,
+            write_stall: WRITE_STALL,
+            head_bytes_max: HEAD_BYTES_MAX,
+            headers_max: HEADERS_MAX,
+            h2_streams_max: H2_STREAMS_MAX,
+            h2_ping_interval: H2_PING_INTERVAL,
+            h2_ping_deadline: H2_PING_DEADLINE,
+        }
+    }
+}
+
+/// Interim (1xx) responses before a final one.
+pub const INFORMATIONAL_MAX: u32 = 8;
+
+/// Bounds of one exchange with an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientLimits {
+    /// Bytes of a response head; see [`HEAD_BYTES_MAX`].
+    pub head_bytes_max: usize,
+    /// Header fields of a response head; see [`HEADERS_MAX`].
+    pub headers_max: usize,
+    /// See [`INFORMATIONAL_MAX`].
+    pub informational_max: u32,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: HEAD_BYTES_MAX,
+            headers_max: HEADERS_MAX,
+            informational_max: INFORMATIONAL_MAX,
+        }
+    }
+}

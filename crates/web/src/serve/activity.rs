@@ -1,0 +1,161 @@
+//! What happens on one connection, as its watcher must know it: bytes read, heads begun, requests in flight.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::scan::{Scan, Verdict};
+use crate::limits::ServeLimits;
+
+/// The bytes that open an HTTP/2 connection (RFC 9113 section 3.4).
+const H2_PREFACE_BYTES: u64 = 24;
+/// Stands for "never" where a deadline cannot be represented.
+const FAR: Duration = Duration::from_hours(365 * 24);
+
+/// One connection's state, shared by its transport, its requests and its watcher. Locked for moments only.
+pub(super) struct Activity {
+    limits: ServeLimits,
+    opened: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Follows HTTP/1 bytes; `None` on HTTP/2 and after an upgrade.
+    scan: Option<Scan>,
+    is_h2: bool,
+    read_bytes: u64,
+    /// Since when a head, whole or not, waits for hyper to make a request of it.
+    head_since: Option<Instant>,
+    requests: u64,
+    in_flight: usize,
+    last_end: Instant,
+    last_write: Instant,
+}
+
+/// What to do when a moment has come and nothing changed until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Look again: requests are in flight.
+    Recheck,
+    /// Cut: the head is late.
+    CutLate,
+    /// Cut: it was told to close and does not.
+    Cut,
+    /// Tell it to close: it is idle.
+    Close,
+}
+
+impl Activity {
+    pub(super) fn http1(limits: ServeLimits) -> Self {
+        Self::new(limits, Some(Scan::new()))
+    }
+
+    pub(super) fn http2(limits: ServeLimits) -> Self {
+        Self::new(limits, None)
+    }
+
+    fn new(limits: ServeLimits, scan: Option<Scan>) -> Self {
+        let now = Instant::now();
+        let is_h2 = scan.is_none();
+        let state = State {
+            scan,
+            is_h2,
+            read_bytes: 0,
+            head_since: None,
+            requests: 0,
+            in_flight: 0,
+            last_end: now,
+            last_write: now,
+        };
+        Self { limits, opened: now, state: Mutex::new(state) }
+    }
+
+    /// Bytes arrived from the peer.
+    pub(super) fn read(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        state.read_bytes = state.read_bytes.saturating_add(bytes.len() as u64);
+        let Some(scan) = &mut state.scan else { return };
+        let before = scan.heads();
+        scan.feed(bytes);
+        let begun_anew = scan.heads() != before;
+        if !scan.is_head_waiting() {
+            state.head_since = None;
+        } else if begun_anew || state.head_since.is_none() {
+            state.head_since = Some(Instant::now());
+        }
+    }
+
+    /// The peer took bytes.
+    pub(super) fn wrote(&self) {
+        self.state().last_write = Instant::now();
+    }
+
+    /// A request goes to the service; says what its head was worth. Each call needs its [`Activity::end`].
+    pub(super) fn begin(&self) -> Verdict {
+        let mut state = self.state();
+        state.requests = state.requests.saturating_add(1);
+        state.in_flight = state.in_flight.saturating_add(1);
+        let Some(scan) = &mut state.scan else {
+            return if state.is_h2 { Verdict::Clear } else { Verdict::Ambiguous };
+        };
+        let verdict = scan.verdict().unwrap_or(Verdict::Ambiguous);
+        state.head_since = scan.is_head_waiting().then(Instant::now);
+        verdict
+    }
+
+    /// A request is over: its response has been handed out, or it was dropped.
+    pub(super) fn end(&self) {
+        let mut state = self.state();
+        state.in_flight = state.in_flight.saturating_sub(1);
+        state.last_end = Instant::now();
+    }
+
+    /// From here on the bytes are not HTTP any more.
+    pub(super) fn upgraded(&self) {
+        self.state().scan = None;
+    }
+
+    /// Whether the peer is in the middle of a request: more of it may be on its way.
+    pub(super) fn is_mid_request(&self) -> bool {
+        self.state().scan.as_ref().is_some_and(Scan::is_mid_request)
+    }
+
+    /// Whether no request is in flight.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.state().in_flight == 0
+    }
+
+    /// The next moment that matters if nothing happens until then. `closing`: since when it was told to close.
+    pub(super) fn due(&self, closing: Option<Instant>) -> (Instant, Then) {
+        let limits = &self.limits;
+        let state = self.state();
+        if state.in_flight > 0 {
+            return (after(Instant::now(), limits.idle), Then::Recheck);
+        }
+        if let Some(since) = state.head_since {
+            // hyper reads no head while it still writes.
+            let since = since.max(state.last_end).max(state.last_write);
+            return (after(since, limits.head_deadline), Then::CutLate);
+        }
+        if let Some(closing) = closing {
+            return (after(closing.max(state.last_write), limits.head_deadline), Then::Cut);
+        }
+        let silent = state.requests == 0 && (!state.is_h2 || state.read_bytes < H2_PREFACE_BYTES);
+        if silent {
+            return (after(self.opened, limits.head_deadline), Then::CutLate);
+        }
+        // The end of a long response may still be on its way. On HTTP/2 our own PINGs are writes, too.
+        let last = if state.is_h2 { state.last_end } else { state.last_end.max(state.last_write) };
+        (after(last, limits.idle), Then::Close)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `moment + wait`, or a moment that never comes where that cannot be represented.
+pub(super) fn after(moment: Instant, wait: Duration) -> Instant {
+    moment.checked_add(wait).or_else(|| moment.checked_add(FAR)).unwrap_or(moment)
+}

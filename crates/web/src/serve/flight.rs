@@ -1,0 +1,60 @@
+//! One request in flight, from its head to the last byte of its response.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use super::activity::Activity;
+use super::scan::Verdict;
+use crate::body::{Body, BodyError};
+
+/// Counts as a request in flight until it is dropped.
+pub(super) struct Flight {
+    activity: Arc<Activity>,
+}
+
+impl Flight {
+    pub(super) fn begin(activity: &Arc<Activity>) -> (Self, Verdict) {
+        let verdict = activity.begin();
+        (Self { activity: Arc::clone(activity) }, verdict)
+    }
+
+    /// The response's body, which carries the flight to its end.
+    pub(super) fn carry(self, body: Body) -> InFlight {
+        InFlight { body, _flight: self }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.activity.end();
+    }
+}
+
+pub(super) struct InFlight {
+    body: Body,
+    _flight: Flight,
+}
+
+impl http_body::Body for InFlight {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

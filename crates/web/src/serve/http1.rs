@@ -1,0 +1,98 @@
+//! HTTP/1 connections.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+
+use adit_domain::id::RequestId;
+use http::header::TRANSFER_ENCODING;
+use http::{HeaderMap, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1::{Builder, UpgradeableConnection};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tower::{Service, ServiceExt};
+
+use super::ServeError;
+use super::activity::Activity;
+use super::flight::Flight;
+use super::io::Watched;
+use super::scan::Verdict;
+use super::watch::watch;
+use crate::answer::refuse;
+use crate::body::Body;
+use crate::limits::{BUFFER_BYTES_MAX, ServeLimits};
+use crate::reject::Reject;
+
+/// Serves one HTTP/1 connection until it ends, upgrades included: after a 101 the future completes and the
+/// transport lives on in [`hyper::upgrade::on`].
+///
+/// When `draining` completes the request in flight is finished, then the connection closes; an idle one
+/// closes at once. Dropping the future cuts the connection.
+///
+/// # Errors
+/// [`ServeError`]; the peer closing between requests is no error.
+pub fn http1<I, S, D>(
+    io: I,
+    service: S,
+    limits: ServeLimits,
+    draining: D,
+) -> impl Future<Output = Result<(), ServeError>> + Send + use<I, S, D>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    D: Future<Output = ()> + Send,
+{
+    let activity = Arc::new(Activity::http1(limits));
+    let io = TokioIo::new(Watched::new(io, Arc::clone(&activity), limits.write_stall));
+    let shared = Arc::clone(&activity);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (flight, verdict) = Flight::begin(&shared);
+        let activity = Arc::clone(&shared);
+        let service = service.clone();
+        async move {
+            let may_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            let response = respond(service, request, verdict).await;
+            if may_upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                activity.upgraded();
+            }
+            Ok::<_, Infallible>(response.map(|body| flight.carry(body)))
+        }
+    });
+    // hyper's own head timer cannot tell idle from late; `watch` keeps both times.
+    let connection = Builder::new()
+        .header_read_timeout(None)
+        .max_header_size(limits.head_bytes_max)
+        .max_headers(limits.headers_max)
+        .max_buf_size(BUFFER_BYTES_MAX)
+        .serve_connection(io, service)
+        .with_upgrades();
+    // Boxed here, so that a connection is held once and not by every future around it.
+    let mut connection = Box::pin(connection);
+    async move { watch(connection.as_mut(), UpgradeableConnection::graceful_shutdown, draining, &activity).await }
+}
+
+async fn respond<S>(service: S, request: Request<Incoming>, verdict: Verdict) -> Response<Body>
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
+{
+    if verdict == Verdict::Ambiguous || !plainly_chunked(request.headers()) {
+        return refuse(Reject::FramingAmbiguous, RequestId::new(), request.version(), request.headers());
+    }
+    match service.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Whether `Transfer-Encoding`, if there is one, is exactly `chunked`.
+fn plainly_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(only), None) => only.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
+}

@@ -1,0 +1,47 @@
+//! The clock of a write that waits for its peer.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::activity::after;
+
+/// Fails a write that has waited for the whole time. One timer per connection, made at the first wait.
+pub(super) struct Stall {
+    limit: Duration,
+    since: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stall {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, since: None, sleep: None }
+    }
+
+    /// Passes the outcome of a write on, unless it has waited for too long.
+    pub(super) fn limit<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.since = None;
+            return outcome;
+        }
+        let due = after(*self.since.get_or_insert_with(Instant::now), self.limit);
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= due {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "peer took no bytes in time",
+                )));
+            }
+            sleep.as_mut().reset(due);
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,27 @@
+//! The opaque HTTP service that crates hand to each other.
+
+use std::convert::Infallible;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tower::Service;
+use tower::util::BoxCloneSyncService;
+
+use crate::body::Body;
+
+/// A cloneable, boxed service: whole application behind one type. It cannot fail; what goes wrong inside
+/// is an answer.
+pub type HttpService = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// Boxes any service of the right shape, for instance `tower::service_fn(..)` or a router.
+pub fn boxed<S>(service: S) -> HttpService
+where
+    S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send + 'static,
+{
+    BoxCloneSyncService::new(service)
+}
