@@ -1,0 +1,197 @@
+//! The change feed: what nodes must know, in the order in which it was committed.
+
+use adit_domain::Timestamp;
+use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::engine::{Engine, Transaction};
+use crate::limits::CHANGES_PAGE_MAX;
+use crate::scope::{Scope, Unscoped};
+use crate::statement::statements;
+
+statements! {
+    /// The counter's row stays locked until commit, so a smaller number cannot become visible after a larger one.
+    NEXT: 0 = "UPDATE change_counter SET seq = seq + 1 WHERE id = 1 RETURNING seq";
+    INSERT: 4 = "INSERT INTO changes (seq, kind, subject, at) VALUES ($1, $2, $3, $4)";
+    AFTER: 2 = "SELECT seq, kind, subject, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
+    LATEST: 0 = "SELECT seq FROM change_counter WHERE id = 1";
+    FIRST: 0 = "SELECT seq FROM changes ORDER BY seq LIMIT 1";
+    PRUNE: 1 = "DELETE FROM changes WHERE at < $1";
+}
+
+/// The change feed, of an open [`Store`](crate::Store). It holds ids only and is every node's, so it takes no permit.
+#[derive(Clone, Copy, Debug)]
+pub struct Changes<'a> {
+    pub(crate) engine: &'a Engine,
+}
+
+/// One change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangeRecord {
+    /// Its place: grows by one with every change.
+    pub seq: i64,
+    /// What happened.
+    pub event: Event,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A key that signs capabilities was added.
+    SigningKeyAdded(u32),
+    /// A key that signs capabilities was retired.
+    SigningKeyRetired(u32),
+    /// An API key was revoked.
+    ApiKeyRevoked(ApiKeyId),
+    /// One capability was revoked.
+    CapabilityRevoked(CapabilityId),
+    /// A tenant was suspended.
+    TenantSuspended(TenantId),
+    /// Something that a newer version of this program wrote. Passed over, so that an upgrade never stops the feed.
+    Unknown {
+        /// Its number.
+        kind: i64,
+    },
+}
+
+impl Changes<'_> {
+    /// The changes after `seq`, oldest first, at most [`CHANGES_PAGE_MAX`].
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn after(&self, seq: i64) -> Result<Vec<ChangeRecord>, StoreError> {
+        let mut tx = self.engine.read(FEED).await?;
+        let rows: Vec<Row> = tx.all(AFTER, [seq.into(), CHANGES_PAGE_MAX.into()]).await?;
+        rows.into_iter().map(Row::into_record).collect()
+    }
+
+    /// The place of the newest change; 0 before the first.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn latest(&self) -> Result<i64, StoreError> {
+        let mut tx = self.engine.read(FEED).await?;
+        let row: Option<SeqRow> = tx.optional(LATEST, []).await?;
+        row.map(|row| row.seq).ok_or(StoreError::Corrupt("the change counter is missing"))
+    }
+
+    /// Whether changes after `seq` were deleted, so that whoever stands there needs the full picture.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn has_gap_after(&self, seq: i64) -> Result<bool, StoreError> {
+        let mut tx = self.engine.read(FEED).await?;
+        let latest: Option<SeqRow> = tx.optional(LATEST, []).await?;
+        let first: Option<SeqRow> = tx.optional(FIRST, []).await?;
+        let first_kept = first.or(latest.map(|row| SeqRow { seq: row.seq.saturating_add(1) }));
+        Ok(first_kept.is_some_and(|first| first.seq > seq.saturating_add(1)))
+    }
+
+    /// Deletes changes older than `before`, which must be so old that no capability from then is valid.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut tx = self.engine.write(Scope::Everything(Unscoped::Housekeeping)).await?;
+        let deleted = tx.execute(PRUNE, [before.into()]).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+}
+
+const FEED: Scope = Scope::Everything(Unscoped::ChangeFeed);
+
+/// Appends a change to the feed, in the transaction that makes it.
+pub(crate) async fn append(tx: &mut Transaction, event: Event, at: Timestamp) -> Result<(), StoreError> {
+    let next: Option<SeqRow> = tx.optional(NEXT, []).await?;
+    let seq = next.ok_or(StoreError::Corrupt("the change counter is missing"))?.seq;
+    tx.execute(INSERT, [seq.into(), event.kind().into(), event.subject().into(), at.into()]).await?;
+    Ok(())
+}
+
+impl Event {
+    const fn kind(self) -> i64 {
+        match self {
+            Self::SigningKeyAdded(_) => 1,
+            Self::SigningKeyRetired(_) => 2,
+            Self::ApiKeyRevoked(_) => 3,
+            Self::CapabilityRevoked(_) => 4,
+            Self::TenantSuspended(_) => 5,
+            Self::Unknown { kind } => kind,
+        }
+    }
+
+    fn subject(self) -> Uuid {
+        match self {
+            Self::SigningKeyAdded(key) | Self::SigningKeyRetired(key) => Uuid::from_u128(u128::from(key)),
+            Self::ApiKeyRevoked(id) => id.as_uuid(),
+            Self::CapabilityRevoked(id) => id.as_uuid(),
+            Self::TenantSuspended(id) => id.as_uuid(),
+            Self::Unknown { .. } => Uuid::nil(),
+        }
+    }
+
+    fn from_row(kind: i64, subject: Uuid) -> Result<Self, StoreError> {
+        let key_id =
+            || u32::try_from(subject.as_u128()).map_err(|_| StoreError::Corrupt("a signing key's id"));
+        Ok(match kind {
+            1 => Self::SigningKeyAdded(key_id()?),
+            2 => Self::SigningKeyRetired(key_id()?),
+            3 => Self::ApiKeyRevoked(subject.into()),
+            4 => Self::CapabilityRevoked(subject.into()),
+            5 => Self::TenantSuspended(subject.into()),
+            _ => Self::Unknown { kind },
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct SeqRow {
+    seq: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    seq: i64,
+    kind: i64,
+    subject: Uuid,
+    at: i64,
+}
+
+impl Row {
+    fn into_record(self) -> Result<ChangeRecord, StoreError> {
+        Ok(ChangeRecord {
+            seq: self.seq,
+            event: Event::from_row(self.kind, self.subject)?,
+            at: Timestamp::from_micros(self.at),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
+
+    use super::Event;
+
+    #[test]
+    fn events_survive_their_row() {
+        for event in [
+            Event::SigningKeyAdded(0),
+            Event::SigningKeyAdded(u32::MAX),
+            Event::SigningKeyRetired(7),
+            Event::ApiKeyRevoked(ApiKeyId::new()),
+            Event::CapabilityRevoked(CapabilityId::new()),
+            Event::TenantSuspended(TenantId::new()),
+            Event::Unknown { kind: 99 },
+        ] {
+            assert!(
+                matches!(Event::from_row(event.kind(), event.subject()), Ok(e) if e == event),
+                "{event:?}"
+            );
+        }
+    }
+}

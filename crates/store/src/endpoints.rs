@@ -1,0 +1,300 @@
+//! Endpoints: names that tenants own, and who holds them in which epoch.
+
+use adit_domain::access::{Action, Permit};
+use adit_domain::id::{ApiKeyId, EndpointId, InstanceId, NodeId, TenantId};
+use adit_domain::{EndpointKind, Epoch, Hostname, Timestamp};
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::engine::{Engine, Transaction};
+use crate::limits::{ENDPOINTS_PER_TENANT_MAX, EPOCH_MAX};
+use crate::scope::{Scope, Unscoped, tenant_scope};
+use crate::statement::{Statement, Value, statements};
+
+/// One row if the API key `$2` of tenant `$1` counts at `$3`.
+macro_rules! key_counts {
+    () => {
+        "SELECT k.id FROM api_keys k JOIN tenants t ON t.id = k.tenant_id WHERE k.tenant_id = $1 AND k.id = $2
+            AND k.revoked_at IS NULL AND t.suspended_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)"
+    };
+}
+
+/// The whole claim, check and use in one statement. The prior epoch `$5` decides: zero takes over; the current one
+/// resumes, for the instance that holds it; a later one than the database knows means that it was restored from a
+/// backup, and the numbers go on from there; an older one finds no row, for its holder has been replaced.
+macro_rules! claim {
+    ($name:literal) => {
+        concat!(
+            "UPDATE endpoints SET holder_instance = $6, holder_node = $7, epoch = CASE
+                WHEN CAST($5 AS BIGINT) = 0 THEN epoch + 1 WHEN $5 > epoch THEN $5 + 1 ELSE epoch END
+            WHERE tenant_id = $1 AND kind = $8 AND ",
+            $name,
+            " = $4 AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND holder_instance = $6)) AND EXISTS (",
+            key_counts!(),
+            ") RETURNING id, hostname, epoch"
+        )
+    };
+}
+
+statements! {
+    CLAIM_HOSTNAME: 8 = claim!("hostname");
+    CLAIM_DEFAULT: 8 = claim!("default_for");
+    KEY_COUNTS: 3 = key_counts!();
+    OWN_HOSTNAME: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND hostname = $2 AND kind = $3";
+    OWN_DEFAULT: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND default_for = $2 AND kind = $3";
+    /// Counts first: the tenant's row makes its reservations serial, so the limit holds on Postgres too.
+    COUNT_ONE_MORE: 2 = "UPDATE tenants SET endpoints_reserved = endpoints_reserved + 1
+        WHERE id = $1 AND endpoints_reserved < $2";
+    RESERVE: 6 = "INSERT INTO endpoints (id, tenant_id, kind, hostname, default_for, epoch, created_at)
+        VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
+    RELEASE: 2 = "UPDATE endpoints SET holder_node = NULL WHERE id = $1 AND epoch = $2";
+    BY_HOSTNAME: 1 = "SELECT id FROM endpoints WHERE hostname = $1";
+}
+
+/// Endpoints, of an open [`Store`](crate::Store).
+#[derive(Clone, Copy, Debug)]
+pub struct Endpoints<'a> {
+    pub(crate) engine: &'a Engine,
+}
+
+/// A request to hold an endpoint.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest<'a> {
+    /// The key that the agent's capability was made from. It must count at this moment.
+    pub api_key: ApiKeyId,
+    /// Which name.
+    pub name: Name<'a>,
+    /// What visitors will speak.
+    pub kind: EndpointKind,
+    /// Which running copy of the agent.
+    pub instance: InstanceId,
+    /// What it held before; [`Epoch::NONE`] takes over.
+    pub prior_epoch: Epoch,
+    /// The node that the agent is connected to.
+    pub node: NodeId,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// The name that is asked for.
+#[derive(Debug, Clone, Copy)]
+pub enum Name<'a> {
+    /// Exactly this one.
+    Hostname(&'a Hostname),
+    /// The one that the tenant keeps for `purpose`. If there is none yet it becomes the first free one of `fresh`.
+    Default {
+        /// What it is kept for: the same text always leads to the same name.
+        purpose: &'a str,
+        /// Random names to choose from.
+        fresh: &'a [Hostname],
+    },
+}
+
+/// An endpoint that is now held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedEndpoint {
+    /// Its id.
+    pub id: EndpointId,
+    /// Its host name.
+    pub hostname: Hostname,
+    /// The epoch in which it is held.
+    pub epoch: Epoch,
+}
+
+/// Why an endpoint was not claimed.
+#[derive(Debug, Error)]
+pub enum ClaimError {
+    /// The name belongs to somebody else, or is for another kind.
+    #[error("this name is not available")]
+    NotYours,
+    /// A newer instance holds the endpoint.
+    #[error("a newer agent serves this endpoint")]
+    Replaced,
+    /// The tenant has [`ENDPOINTS_PER_TENANT_MAX`] endpoints.
+    #[error("the tenant has as many endpoints as it may")]
+    LimitReached,
+    /// Nobody owns the name, and there is no permit to reserve one.
+    #[error("reserving a name is not permitted")]
+    ReserveNotPermitted,
+    /// The API key was revoked or has expired, or its tenant is suspended.
+    #[error("the API key is not valid any more")]
+    KeyNotValid,
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Endpoints<'_> {
+    /// Claims an endpoint of the permit's tenant for an instance; with a permit to reserve, a name that nobody owns
+    /// becomes the tenant's first. Of several claims at once exactly one tenant gets the name.
+    ///
+    /// # Errors
+    /// See [`ClaimError`].
+    pub async fn claim(
+        &self,
+        bind: &Permit,
+        reserve: Option<&Permit>,
+        request: &ClaimRequest<'_>,
+    ) -> Result<ClaimedEndpoint, ClaimError> {
+        let (tenant, scope) = tenant_scope(bind, Action::BindEndpoint)?;
+        if let Some(reserve) = reserve
+            && tenant_scope(reserve, Action::ReserveEndpoint)?.0 != tenant
+        {
+            return Err(StoreError::Permit.into());
+        }
+        // A round that loses the race for a name finds it owned in the next one.
+        for hostname in request.name.candidates() {
+            let mut tx = self.engine.write(scope).await?;
+            let claimed = match claim_owned(&mut tx, tenant, request).await? {
+                Some(claimed) => claimed,
+                // Somebody else's reservation may have been committed since the statement before: ask once more.
+                None if owns(&mut tx, tenant, request).await? => {
+                    claim_owned(&mut tx, tenant, request).await?.ok_or(ClaimError::Replaced)?
+                }
+                None if reserve.is_none() => return Err(ClaimError::ReserveNotPermitted),
+                None if reserve_name(&mut tx, tenant, hostname, request).await? => {
+                    claim_owned(&mut tx, tenant, request).await?.ok_or(ClaimError::Replaced)?
+                }
+                None => continue,
+            };
+            tx.commit().await?;
+            return Ok(claimed);
+        }
+        Err(ClaimError::NotYours)
+    }
+
+    /// Gives an endpoint back if it is still held in `epoch`. Needs no permit: a node returns what it was given.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn release(&self, id: EndpointId, epoch: Epoch) -> Result<bool, StoreError> {
+        let mut tx = self.engine.write(Scope::Everything(Unscoped::NodeRelease)).await?;
+        let released = tx.execute(RELEASE, [id.into(), epoch.into()]).await? == 1;
+        tx.commit().await?;
+        Ok(released)
+    }
+
+    /// Whether there is an endpoint of this name. Needs no permit: a visitor asks, and learns only this.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn exists(&self, hostname: &Hostname) -> Result<bool, StoreError> {
+        let mut tx = self.engine.read(Scope::Everything(Unscoped::HostnameLookup)).await?;
+        Ok(tx.optional::<IdRow, _>(BY_HOSTNAME, [hostname.into()]).await?.is_some())
+    }
+}
+
+impl<'a> Name<'a> {
+    /// The names to try to reserve, one per round. An exact name gets a second round, to look again after a lost race.
+    fn candidates(self) -> impl Iterator<Item = &'a Hostname> + Send {
+        let (exact, fresh): (_, &[Hostname]) = match self {
+            Self::Hostname(name) => (Some(name), &[]),
+            Self::Default { fresh, .. } => (None, fresh),
+        };
+        exact.into_iter().cycle().take(2).chain(fresh)
+    }
+
+    fn claim(self) -> (Statement<8>, Value) {
+        match self {
+            Self::Hostname(name) => (CLAIM_HOSTNAME, name.into()),
+            Self::Default { purpose, .. } => (CLAIM_DEFAULT, purpose.into()),
+        }
+    }
+
+    fn owned(self) -> (Statement<3>, Value) {
+        match self {
+            Self::Hostname(name) => (OWN_HOSTNAME, name.into()),
+            Self::Default { purpose, .. } => (OWN_DEFAULT, purpose.into()),
+        }
+    }
+
+    const fn purpose(self) -> Option<&'a str> {
+        match self {
+            Self::Hostname(_) => None,
+            Self::Default { purpose, .. } => Some(purpose),
+        }
+    }
+}
+
+async fn claim_owned(
+    tx: &mut Transaction,
+    tenant: TenantId,
+    request: &ClaimRequest<'_>,
+) -> Result<Option<ClaimedEndpoint>, ClaimError> {
+    if request.prior_epoch > Epoch(EPOCH_MAX) {
+        return Err(ClaimError::Replaced);
+    }
+    let (statement, name) = request.name.claim();
+    let values = [
+        tenant.into(),
+        request.api_key.into(),
+        request.at.into(),
+        name,
+        request.prior_epoch.into(),
+        request.instance.into(),
+        request.node.into(),
+        request.kind.into(),
+    ];
+    let row: Option<Row> = tx.optional(statement, values).await?;
+    Ok(row.map(Row::into_claimed).transpose()?)
+}
+
+/// Whether the tenant owns the name, asked when the claim found no row. First it says whether the key was the reason.
+async fn owns(
+    tx: &mut Transaction,
+    tenant: TenantId,
+    request: &ClaimRequest<'_>,
+) -> Result<bool, ClaimError> {
+    let key = [tenant.into(), request.api_key.into(), request.at.into()];
+    if tx.optional::<IdRow, _>(KEY_COUNTS, key).await?.is_none() {
+        return Err(ClaimError::KeyNotValid);
+    }
+    let (statement, name) = request.name.owned();
+    let values = [tenant.into(), name, request.kind.into()];
+    Ok(tx.optional::<IdRow, _>(statement, values).await?.is_some())
+}
+
+/// Reserves a name, or says that somebody was faster; the transaction must then be dropped.
+async fn reserve_name(
+    tx: &mut Transaction,
+    tenant: TenantId,
+    hostname: &Hostname,
+    request: &ClaimRequest<'_>,
+) -> Result<bool, ClaimError> {
+    if tx.execute(COUNT_ONE_MORE, [tenant.into(), ENDPOINTS_PER_TENANT_MAX.into()]).await? == 0 {
+        return Err(ClaimError::LimitReached);
+    }
+    let values = [
+        EndpointId::new().into(),
+        tenant.into(),
+        request.kind.into(),
+        hostname.into(),
+        request.name.purpose().into(),
+        request.at.into(),
+    ];
+    Ok(tx.execute(RESERVE, values).await? == 1)
+}
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    #[expect(dead_code, reason = "only whether there is a row counts")]
+    id: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    hostname: String,
+    epoch: i64,
+}
+
+impl Row {
+    fn into_claimed(self) -> Result<ClaimedEndpoint, StoreError> {
+        Ok(ClaimedEndpoint {
+            id: self.id.into(),
+            hostname: Hostname::parse(&self.hostname).map_err(|_| StoreError::Corrupt("a host name"))?,
+            epoch: Epoch(u64::try_from(self.epoch).map_err(|_| StoreError::Corrupt("an epoch"))?),
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// Endpoints that one tenant may have.
+pub const ENDPOINTS_PER_TENANT_MAX: u32 = 100;
+
+/// Rows that a listing returns at most, the newest first.
+pub const LIST_ROWS_MAX: u32 = 1000;
+
+/// Changes that one read of the feed returns at most.
+pub const CHANGES_PAGE_MAX: u32 = 1000;
+
+/// The highest epoch that a claim may start from. It leaves 2^62 claims before a signed 64-bit number is full.
+pub const EPOCH_MAX: u64 = 1 << 62;
+
+/// How long one statement, or the wait for a connection, may take.
+pub const STATEMENT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long opening the database and running its migrations may take.
+pub const OPEN_DEADLINE: Duration = Duration::from_mins(1);
+
+/// How long SQLite waits for the lock of another process.
+pub const SQLITE_BUSY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long to wait before asking again for a lock that SQLite does not wait for.
+pub const SQLITE_BUSY_RETRY: Duration = Duration::from_millis(10);
+
+/// Connections that read from a SQLite file; one more writes.
+pub const SQLITE_READERS_MAX: u32 = 4;
+
+/// Connections to Postgres.
+pub const POSTGRES_CONNECTIONS_MAX: u32 = 16;

@@ -1,0 +1,19 @@
+//! What both engines must do alike: every test runs on SQLite and on Postgres.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
+
+#[path = "conformance/capabilities.rs"]
+mod capabilities;
+#[path = "conformance/changes.rs"]
+mod changes;
+#[path = "conformance/claims.rs"]
+mod claims;
+#[path = "conformance/crash.rs"]
+mod crash;
+#[path = "conformance/fixture.rs"]
+mod fixture;
+#[path = "conformance/isolation.rs"]
+mod isolation;
+#[path = "conformance/keys.rs"]
+mod keys;
+#[path = "conformance/opening.rs"]
+mod opening;
