@@ -1,0 +1,14 @@
+//! What tests of several crates share: a Postgres of their own, waiting for a condition, child processes that do not
+//! outlive the test, and a TCP peer that echoes. Only ever a dev-dependency.
+#![forbid(unsafe_code)]
+
+mod child;
+mod echo;
+pub mod limits;
+mod postgres;
+mod wait;
+
+pub use child::ChildGuard;
+pub use echo::Echo;
+pub use postgres::{POSTGRES_VARIABLE, Postgres};
+pub use wait::{until, until_blocking};
