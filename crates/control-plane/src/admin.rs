@@ -1,0 +1,172 @@
+//! What the operator does at the machine itself: tenants, API keys, capabilities.
+
+use std::time::Duration;
+
+use adit_domain::access::{Action, Actor, Denied, Permit, Resource, authorize};
+use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
+use adit_domain::{ApiKey, Rights};
+use adit_store::{
+    ApiKeyRecord, CapabilityRecord, CreateTenantError, NewApiKey, Revocation, Store, StoreError, Tenant,
+};
+use thiserror::Error;
+
+use crate::Clock;
+use crate::key_hash;
+use crate::limits::NAME_BYTES_MAX;
+
+/// The operator's work on a store. It needs no running control plane: nodes learn of it through the change feed.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    store: Store,
+    clock: Clock,
+}
+
+/// An API key that was just made. The only time that it can be seen.
+#[derive(Debug)]
+pub struct CreatedKey {
+    /// Its id, by which it is revoked.
+    pub id: ApiKeyId,
+    /// The key.
+    pub key: ApiKey,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// A name that is empty, too long, or has white space around it or control characters in it.
+    #[error("a name has 1 to 64 bytes, no control characters and no space around it")]
+    NameInvalid,
+    /// Another tenant has this name.
+    #[error("a tenant named {0} exists")]
+    NameTaken(String),
+    /// There is no such tenant.
+    #[error("there is no tenant named {0}")]
+    TenantUnknown(String),
+    /// The operating system has no randomness to give.
+    #[error("cannot make an API key")]
+    Randomness(#[from] getrandom::Error),
+    /// The operator may not do this.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Admin {
+    /// Works on an open store.
+    #[must_use]
+    pub const fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    /// Creates a tenant.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn create_tenant(&self, name: &str) -> Result<TenantId, AdminError> {
+        check_name(name)?;
+        let id = TenantId::new();
+        match self.store.tenants().create(&installation()?, id, name, self.clock.now()).await {
+            Ok(()) => Ok(id),
+            Err(CreateTenantError::NameTaken) => Err(AdminError::NameTaken(name.to_owned())),
+            Err(CreateTenantError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// The tenants, newest first.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn tenants(&self) -> Result<Vec<Tenant>, AdminError> {
+        Ok(self.store.tenants().list(&installation()?).await?)
+    }
+
+    /// Makes an API key for a tenant, valid for ever or for as long as is said.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn create_api_key(
+        &self,
+        tenant: &str,
+        name: &str,
+        lifetime: Option<Duration>,
+    ) -> Result<CreatedKey, AdminError> {
+        check_name(name)?;
+        let tenant = self.tenant(tenant).await?;
+        let (id, key, now) = (ApiKeyId::new(), ApiKey::generate()?, self.clock.now());
+        let new = NewApiKey {
+            id,
+            name,
+            hash: key_hash::hash(&key),
+            hint: key.last4(),
+            rights: Rights::AGENT,
+            created_at: now,
+            expires_at: lifetime.map(|lifetime| now.plus(lifetime)),
+        };
+        self.store.api_keys().create(&manage(tenant)?, &new).await?;
+        Ok(CreatedKey { id, key })
+    }
+
+    /// A tenant's API keys, revoked ones too, newest first.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn api_keys(&self, tenant: &str) -> Result<Vec<ApiKeyRecord>, AdminError> {
+        let tenant = self.tenant(tenant).await?;
+        Ok(self.store.api_keys().list(&manage(tenant)?).await?)
+    }
+
+    /// Revokes an API key. Its live sessions end within 5 s.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn revoke_api_key(&self, id: ApiKeyId) -> Result<Revocation, AdminError> {
+        let Some(tenant) = self.store.api_keys().owner(&installation()?, id).await? else {
+            return Ok(Revocation::Unknown);
+        };
+        Ok(self.store.api_keys().revoke(&manage(tenant)?, id, self.clock.now()).await?)
+    }
+
+    /// A tenant's capabilities that have not ended, revoked ones too, newest first.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn capabilities(&self, tenant: &str) -> Result<Vec<CapabilityRecord>, AdminError> {
+        let tenant = self.tenant(tenant).await?;
+        Ok(self.store.capabilities().list(&manage(tenant)?, self.clock.now()).await?)
+    }
+
+    /// Revokes one capability. Its live sessions end within 5 s; its API key can make another one.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn revoke_capability(&self, id: CapabilityId) -> Result<Revocation, AdminError> {
+        let Some(tenant) = self.store.capabilities().owner(&installation()?, id).await? else {
+            return Ok(Revocation::Unknown);
+        };
+        Ok(self.store.capabilities().revoke(&manage(tenant)?, id, self.clock.now()).await?)
+    }
+
+    async fn tenant(&self, name: &str) -> Result<TenantId, AdminError> {
+        let tenant = self.store.tenants().by_name(&installation()?, name).await?;
+        Ok(tenant.ok_or_else(|| AdminError::TenantUnknown(name.to_owned()))?.id)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), AdminError> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    if fits && name.trim() == name && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(AdminError::NameInvalid)
+    }
+}
+
+fn installation() -> Result<Permit, Denied> {
+    authorize(&Actor::Operator, Action::CreateTenant, &Resource::Installation)
+}
+
+fn manage(tenant: TenantId) -> Result<Permit, Denied> {
+    authorize(&Actor::Operator, Action::ManageKeys, &Resource::Tenant(tenant))
+}

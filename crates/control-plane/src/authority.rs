@@ -1,0 +1,149 @@
+//! What nodes ask, answered in this process.
+
+mod feed;
+
+use std::error::Error;
+use std::time::Duration;
+
+use adit_authority::{
+    Admission, BoxFuture, Changes, Claim, ClaimError, Claimed, Directory, RefreshError, RequestedName,
+    Sequence, Unavailable,
+};
+use adit_domain::access::{Action, Actor, Resource, authorize};
+use adit_domain::id::{CapabilityId, EndpointId};
+use adit_domain::{Epoch, Hostname, Label};
+use adit_store::limits::ENDPOINTS_PER_TENANT_MAX;
+use adit_store::{ClaimRequest, IssueError, Name, Renewal};
+use adit_wire::capability::{Capability, SignedCapability};
+
+use crate::limits::{CAPABILITY_LIFETIME, UPSTREAM_LABEL_BYTES_MAX};
+use crate::{ControlPlane, mint, names};
+
+impl Admission for ControlPlane {
+    fn refresh<'a>(
+        &'a self,
+        capability: &'a Capability,
+    ) -> BoxFuture<'a, Result<SignedCapability, RefreshError>> {
+        Box::pin(self.renew(capability))
+    }
+}
+
+impl Directory for ControlPlane {
+    fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Claimed, ClaimError>> {
+        Box::pin(self.claim_endpoint(claim))
+    }
+
+    fn release(&self, endpoint: EndpointId, epoch: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move {
+            self.store().endpoints().release(endpoint, epoch).await.map(drop).map_err(unavailable)
+        })
+    }
+
+    fn exists<'a>(&'a self, hostname: &'a Hostname) -> BoxFuture<'a, Result<bool, Unavailable>> {
+        Box::pin(async move {
+            // Whoever asks for names elsewhere costs the store nothing.
+            if !hostname.is_direct_child_of(&self.settings().domain) {
+                return Ok(false);
+            }
+            self.store().endpoints().exists(hostname).await.map_err(unavailable)
+        })
+    }
+
+    fn changes(&self, after: Sequence, patience: Duration) -> BoxFuture<'_, Result<Changes, Unavailable>> {
+        Box::pin(feed::changes(self.store(), after, patience))
+    }
+}
+
+impl ControlPlane {
+    async fn renew(&self, old: &Capability) -> Result<SignedCapability, RefreshError> {
+        let actor = Actor::Agent { tenant: old.tenant, api_key: old.api_key, rights: old.rights };
+        let permit = authorize(&actor, Action::IssueCapability, &Resource::Tenant(old.tenant))
+            .map_err(|_| RefreshError::Revoked)?;
+        let now = self.now();
+        let (id, expires_at) = (CapabilityId::new(), now.plus(CAPABILITY_LIFETIME));
+        let renewal = Renewal { id, previous: old.id, issued_at: now, expires_at };
+        let expires_at = match self.store().capabilities().renew(&permit, &renewal).await {
+            Ok(expires_at) => expires_at,
+            Err(IssueError::KeyNotValid) => return Err(RefreshError::Revoked),
+            Err(IssueError::Store(error)) => return Err(unavailable(error).into()),
+        };
+        let new = Capability { id, issued_at: now, expires_at, ..old.clone() };
+        Ok(mint::sign(self.store(), &new, now).await.map_err(unavailable)?)
+    }
+
+    async fn claim_endpoint(&self, claim: Claim) -> Result<Claimed, ClaimError> {
+        let actor = Actor::Agent { tenant: claim.tenant, api_key: claim.api_key, rights: claim.rights };
+        let permit = |action| authorize(&actor, action, &Resource::Tenant(claim.tenant));
+        let bind = permit(Action::BindEndpoint).map_err(|_| ClaimError::RightMissing)?;
+        let reserve = permit(Action::ReserveEndpoint).ok();
+        let (purpose, fresh, hostname);
+        let name = match &claim.name {
+            RequestedName::Hostname(requested) => {
+                hostname = self.full_name(requested)?;
+                Name::Hostname(&hostname)
+            }
+            RequestedName::Default { agent, label } => {
+                purpose = format!("{}:{}", agent.to_hex(), shortened(label));
+                fresh = names::fresh(&self.settings().domain).map_err(unavailable)?;
+                Name::Default { purpose: &purpose, fresh: &fresh }
+            }
+        };
+        let request = ClaimRequest {
+            api_key: claim.api_key,
+            name,
+            kind: claim.kind,
+            instance: claim.instance,
+            prior_epoch: claim.prior_epoch,
+            node: claim.node,
+            at: self.now(),
+        };
+        let claimed = self.store().endpoints().claim(&bind, reserve.as_ref(), &request).await;
+        let claimed = claimed.map_err(refusal)?;
+        Ok(Claimed { endpoint: claimed.id, hostname: claimed.hostname, epoch: claimed.epoch })
+    }
+
+    /// One label alone stands for the name directly below the domain of endpoints, which agents do not know.
+    fn full_name(&self, requested: &Hostname) -> Result<Hostname, ClaimError> {
+        let settings = self.settings();
+        let invalid = || ClaimError::NameInvalid { domain: settings.domain.clone() };
+        let hostname = match Label::parse(requested.as_str()) {
+            Ok(label) => settings.domain.child(&label).map_err(|_| invalid())?,
+            Err(_) => requested.clone(),
+        };
+        if !hostname.is_direct_child_of(&settings.domain) {
+            return Err(invalid());
+        }
+        if settings.reserved.contains(&hostname) {
+            return Err(ClaimError::NotYours);
+        }
+        Ok(hostname)
+    }
+}
+
+fn refusal(error: adit_store::ClaimError) -> ClaimError {
+    use adit_store::ClaimError as Store;
+    match error {
+        Store::NotYours => ClaimError::NotYours,
+        Store::Replaced => ClaimError::Replaced,
+        Store::LimitReached => ClaimError::LimitReached { limit: ENDPOINTS_PER_TENANT_MAX },
+        Store::ReserveNotPermitted => ClaimError::RightMissing,
+        Store::KeyNotValid => ClaimError::Revoked,
+        Store::Store(error) => unavailable(error).into(),
+    }
+}
+
+/// The wire bounds a label already; this keeps the bound where the text is stored.
+fn shortened(label: &str) -> &str {
+    label.get(..label.floor_char_boundary(UPSTREAM_LABEL_BYTES_MAX)).unwrap_or(label)
+}
+
+fn unavailable(error: impl Error) -> Unavailable {
+    let mut reason = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        reason.push_str(": ");
+        reason.push_str(&error.to_string());
+        source = error.source();
+    }
+    Unavailable { reason }
+}

@@ -1,0 +1,43 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// How long a capability is valid: so long agents come back while the control plane is away.
+pub const CAPABILITY_LIFETIME: Duration = Duration::from_hours(24);
+
+/// Agent sessions that may use one capability at a time, on one node.
+pub const SESSIONS_PER_CAPABILITY_MAX: u16 = 8;
+
+/// Endpoints that one agent session may bind.
+pub const ENDPOINTS_PER_SESSION_MAX: u16 = 100;
+
+/// Longest body of a request to the API, in bytes.
+pub const BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// How long a request's body may take to arrive.
+pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest agent version that is accepted, in bytes.
+pub const AGENT_VERSION_BYTES_MAX: usize = 64;
+
+/// Longest tenant or API key name, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Longest name that an agent gives its upstream, in bytes.
+pub const UPSTREAM_LABEL_BYTES_MAX: usize = 64;
+
+/// Random names that are tried for one default name. With 50 random bits each, two are never taken in practice.
+pub const FRESH_NAMES: usize = 3;
+
+/// How often the change feed is looked at while somebody waits for it.
+pub const CHANGES_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a new signing key is published before the first capability is signed with it, unless it is the only one.
+pub const SIGNING_KEY_PUBLISHED_FOR: Duration = Duration::from_mins(1);
+
+/// How long changes, and capabilities that have ended, are kept. Twice the life of a capability: whoever missed a
+/// change older than this holds nothing that is still valid.
+pub const HISTORY_KEPT: Duration = Duration::from_hours(48);
+
+/// How often what is older is deleted.
+pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_hours(1);
