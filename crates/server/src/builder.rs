@@ -1,0 +1,175 @@
+//! A node is put together from the parts that it needs, and run until it is told to drain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use adit_authority::{Admission, Directory, Unavailable};
+use adit_domain::Hostname;
+use adit_domain::id::NodeId;
+use adit_process::shutdown::{Shutdown, Trigger};
+use adit_process::tasks::Tasks;
+use adit_web::HttpService;
+use rustls::server::ResolvesServerCert;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::time::interval;
+
+use crate::ingress::{self, Public};
+use crate::known::KnownNames;
+use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
+use crate::node::Node;
+use crate::registry::Registry;
+use crate::routes::Routes;
+use crate::trust::Trust;
+use crate::{follow, limits};
+
+/// Collects the parts of a node.
+pub struct Builder {
+    directory: Arc<dyn Directory>,
+    admission: Arc<dyn Admission>,
+    reserved: HashMap<Hostname, HttpService>,
+    public_port: u16,
+    mux: adit_mux::Config,
+}
+
+/// Why a node did not start, or ended early.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The control plane could not say which keys to trust.
+    #[error("the node could not learn which keys to trust")]
+    Directory(#[from] Unavailable),
+    /// The certificates cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] adit_net::tls::TlsConfigError),
+}
+
+/// A node, ready to run.
+pub struct Server {
+    node: Arc<Node>,
+    sessions: Trigger,
+}
+
+impl Builder {
+    /// A node that asks these two.
+    #[must_use]
+    pub fn new(directory: Arc<dyn Directory>, admission: Arc<dyn Admission>) -> Self {
+        Self {
+            directory,
+            admission,
+            reserved: HashMap::new(),
+            public_port: 443,
+            mux: adit_mux::Config::default(),
+        }
+    }
+
+    /// Requests for `host` go to `service`, and no endpoint can ever have this name here.
+    #[must_use]
+    pub fn reserve(mut self, host: Hostname, service: HttpService) -> Self {
+        self.reserved.insert(host, service);
+        self
+    }
+
+    /// The port in public URLs, where it is not 443.
+    #[must_use]
+    pub const fn public_port(mut self, port: u16) -> Self {
+        self.public_port = port;
+        self
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn build(self) -> Server {
+        let (sessions, shutdown) = Shutdown::new();
+        let node = Node {
+            id: NodeId::new(),
+            directory: self.directory,
+            admission: self.admission,
+            routes: Routes::default(),
+            trust: Trust::default(),
+            agents: Registry::default(),
+            known: KnownNames::default(),
+            reserved: self.reserved,
+            mux: self.mux,
+            public_port: self.public_port,
+            visitor_tasks: Tasks::new("visitors"),
+            agent_tasks: Tasks::new("agents"),
+            shutdown,
+        };
+        Server { node: Arc::new(node), sessions }
+    }
+}
+
+impl Server {
+    /// Starts to put a node together.
+    #[must_use]
+    pub fn builder(directory: Arc<dyn Directory>, admission: Arc<dyn Admission>) -> Builder {
+        Builder::new(directory, admission)
+    }
+
+    /// Serves until `shutdown` says to drain; then takes nothing new, finishes what is in flight within
+    /// [`limits::DRAIN_DEADLINE`], and says goodbye to the agents.
+    ///
+    /// `https` is the one port of agents and visitors; `http` is plain HTTP for development.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn run(
+        self,
+        https: TcpListener,
+        http: Option<TcpListener>,
+        certificates: Arc<dyn ResolvesServerCert>,
+        shutdown: Shutdown,
+    ) -> Result<(), ServerError> {
+        let public = Public::new(Arc::clone(&self.node), certificates)?;
+        let after = follow::first_picture(&self.node).await?;
+        let node = &self.node;
+        let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
+        let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
+        let gate = ingress::gate();
+        let plain = async {
+            match http {
+                Some(listener) => {
+                    ingress::plain(Arc::clone(node), listener, gate.clone(), shutdown.clone()).await;
+                }
+                None => shutdown.clone().draining().await,
+            }
+        };
+        let ((), ()) = tokio::join!(public.accept(https, gate.clone(), shutdown.clone()), plain);
+        self.drain(shutdown).await;
+        Ok(())
+    }
+
+    /// Visitors first: their requests still need the sessions.
+    async fn drain(self, mut shutdown: Shutdown) {
+        self.sessions.drain();
+        // Idle upstream connections have no request to finish.
+        self.node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.clear());
+        let visitors = self.node.visitor_tasks.join_all(limits::DRAIN_DEADLINE);
+        tokio::select! {
+            joined = visitors => {
+                if joined.aborted > 0 {
+                    tracing::warn!(cut = joined.aborted, "requests did not finish within {DRAIN_DEADLINE:?}");
+                }
+            }
+            () = shutdown.stopped() => {}
+        }
+        self.sessions.stop();
+        self.node.agent_tasks.join_all(SESSIONS_END_DEADLINE).await;
+    }
+}
+
+async fn sweep_pools(node: Arc<Node>) {
+    let mut shutdown = node.shutdown.clone();
+    let mut ticks = interval(POOL_SWEEP_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.stopped() => return,
+            _ = ticks.tick() => {
+                let now = Instant::now();
+                node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.sweep(now));
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! How connections come in: the one TLS port of visitors and agents, and plain HTTP for development.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use adit_net::accept::{AcceptLoop, Accepted, ConnectionLimits, ConnectionPermit, Gate};
+use adit_net::hello::{self, ClientHello};
+use adit_net::io::{Buffered, Plain, Replay};
+use adit_net::{socket, tls};
+use adit_process::shutdown::Shutdown;
+use adit_web::hygiene::Scheme;
+use adit_web::limits::ServeLimits;
+use adit_web::serve::{self, ServeError};
+use http::Request;
+use hyper::body::Incoming;
+use rustls::ServerConfig;
+use rustls::server::ResolvesServerCert;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE};
+use crate::node::Node;
+use crate::visitor::VisitorConnection;
+use crate::{agents, visitor};
+
+/// HTTP/2 in ALPN (RFC 9113, section 3.2).
+const H2: &[u8] = b"h2";
+
+/// The TLS port.
+pub(crate) struct Public {
+    node: Arc<Node>,
+    visitors: Arc<ServerConfig>,
+    agents: Arc<ServerConfig>,
+}
+
+#[derive(Debug, Error)]
+enum IngressError {
+    #[error(transparent)]
+    Hello(#[from] hello::HelloError),
+    #[error(transparent)]
+    Handshake(#[from] tls::HandshakeError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("no key could be exported from the TLS connection")]
+    Exporter(#[source] rustls::Error),
+}
+
+/// The gate of one listener.
+pub(crate) fn gate() -> Gate {
+    Gate::new(ConnectionLimits {
+        connections_max: CONNECTIONS_MAX,
+        per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+    })
+}
+
+/// Accepts plain HTTP from visitors until the node drains.
+pub(crate) async fn plain(node: Arc<Node>, listener: TcpListener, gate: Gate, shutdown: Shutdown) {
+    let tasks = node.visitor_tasks.clone();
+    let accepting = AcceptLoop { name: "plain visitor", listener, gate, tasks };
+    let draining = shutdown.clone();
+    let serve = move |Accepted { stream, peer, permit }| {
+        let connection = VisitorConnection::new(peer, Scheme::Http, None, permit);
+        let served = visit(Arc::clone(&node), Plain::new(stream), connection, draining.clone());
+        async move {
+            if let Err(error) = served.await {
+                tracing::debug!(%peer, %error, "visitor's connection failed");
+            }
+        }
+    };
+    accepting.run(shutdown, serve).await;
+}
+
+impl Public {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        certificates: Arc<dyn ResolvesServerCert>,
+    ) -> Result<Arc<Self>, tls::TlsConfigError> {
+        let visitors = tls::public_server(Arc::clone(&certificates))?;
+        let agents = tls::agent_server(certificates, adit_wire::ALPN)?;
+        Ok(Arc::new(Self { node, visitors, agents }))
+    }
+
+    /// Accepts visitors and agents until the node drains.
+    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener, gate: Gate, shutdown: Shutdown) {
+        let tasks = self.node.visitor_tasks.clone();
+        let accepting = AcceptLoop { name: "connection", listener, gate, tasks };
+        let draining = shutdown.clone();
+        let serve = move |accepted: Accepted| {
+            let (public, draining) = (Arc::clone(&self), draining.clone());
+            async move {
+                let peer = accepted.peer;
+                if let Err(error) = public.connection(accepted, draining).await {
+                    tracing::debug!(%peer, %error, "connection failed");
+                }
+            }
+        };
+        accepting.run(shutdown, serve).await;
+    }
+
+    /// Boxed apart from what comes after it: a connection between two requests has no room for its handshake.
+    async fn connection(self: Arc<Self>, accepted: Accepted, draining: Shutdown) -> Result<(), IngressError> {
+        match Box::pin(self.greet(accepted, draining)).await? {
+            Some(serving) => Ok(serving.await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Finds out who connects: a visitor to be served, or an agent, which becomes another set's task. One deadline covers
+    /// the hello and the handshake.
+    async fn greet(&self, accepted: Accepted, draining: Shutdown) -> Result<Option<Serving>, IngressError> {
+        let Accepted { stream, peer, permit } = accepted;
+        let deadline = Instant::now() + HANDSHAKE_DEADLINE;
+        let (ClientHello { server_name, protocols }, stream) = hello::peek(stream, deadline).await?;
+        if protocols.offer(adit_wire::ALPN) {
+            self.agent(stream, permit, deadline).await?;
+            return Ok(None);
+        }
+        let stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
+        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, permit);
+        Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
+    }
+
+    async fn agent(
+        &self,
+        stream: Replay<TcpStream>,
+        permit: ConnectionPermit,
+        deadline: Instant,
+    ) -> Result<(), IngressError> {
+        socket::tune_agent_link(stream.get_ref());
+        let stream = tls::accept(Arc::clone(&self.agents), Buffered::new(stream), deadline).await?;
+        let exporter =
+            tls::exporter(stream.get_ref().1, adit_wire::EXPORTER_LABEL).map_err(IngressError::Exporter)?;
+        let node = Arc::clone(&self.node);
+        // Sessions outlive the visitors when the node drains, so they are another set's tasks.
+        self.node.agent_tasks.spawn("agent session", async move {
+            agents::serve(node, stream, exporter).await;
+            drop(permit);
+        });
+        Ok(())
+    }
+}
+
+/// A visitor's connection being served.
+type Serving = Pin<Box<dyn Future<Output = Result<(), ServeError>> + Send>>;
+
+/// Serves one visitor's connection, HTTP/2 if ALPN says so.
+fn visit<S: Transport>(
+    node: Arc<Node>,
+    stream: S,
+    connection: VisitorConnection,
+    mut draining: Shutdown,
+) -> Serving {
+    let is_h2 = stream.speaks_h2();
+    let connection = Arc::new(connection);
+    let tasks = node.visitor_tasks.clone();
+    let service = tower::service_fn(move |request: Request<Incoming>| {
+        // Boxed: hyper keeps room for one request's future as long as the connection lives.
+        let handled = Box::pin(visitor::handle(Arc::clone(&node), Arc::clone(&connection), request));
+        async move { Ok::<_, Infallible>(handled.await) }
+    });
+    let drained = async move { draining.draining().await };
+    let limits = ServeLimits::default();
+    if is_h2 {
+        let spawn = move |work: serve::Work| drop(tasks.spawn("http/2 request", work));
+        Box::pin(serve::http2(stream, service, spawn, limits, drained))
+    } else {
+        Box::pin(serve::http1(stream, service, limits, drained))
+    }
+}
+
+/// What a visitor's bytes travel on.
+trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    fn speaks_h2(&self) -> bool;
+}
+
+impl Transport for Plain {
+    fn speaks_h2(&self) -> bool {
+        false
+    }
+}
+
+impl Transport for tokio_rustls::server::TlsStream<Replay<TcpStream>> {
+    fn speaks_h2(&self) -> bool {
+        self.get_ref().1.alpn_protocol() == Some(H2)
+    }
+}

@@ -1,0 +1,24 @@
+//! The data plane: one port for visitors and agents, and the way between them.
+//!
+//! A node terminates TLS, routes each request by its authority to a live tunnel, and speaks HTTP to the upstream through
+//! the agent, which is a pipe for bytes. It decides nothing: keys, names and revocations come from the control plane
+//! through `adit-authority`.
+#![forbid(unsafe_code)]
+
+mod agents;
+mod builder;
+mod follow;
+mod ingress;
+mod known;
+pub mod limits;
+mod node;
+mod pool;
+mod registry;
+mod routes;
+#[cfg(test)]
+mod stub;
+mod trust;
+mod tunnel;
+mod visitor;
+
+pub use builder::{Builder, Server, ServerError};

@@ -1,0 +1,89 @@
+//! Every bound of the data plane.
+
+use std::time::Duration;
+
+/// From the accepted connection to the end of its TLS handshake.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// From the end of the TLS handshake to the end of an agent's preface.
+pub const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Connections of visitors and agents together, per node. Above it the listen queue holds them.
+pub const CONNECTIONS_MAX: usize = 15_000;
+
+/// Connections per source address (IPv6: per /64).
+pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
+
+/// Endpoints bound over one agent session.
+pub const BINDS_PER_SESSION_MAX: usize = 64;
+
+/// Claims of one session that wait for the directory at once; further binds are told to try later.
+pub const CLAIMS_IN_FLIGHT_MAX: usize = 16;
+
+/// How long the directory may take for one claim.
+pub const CLAIM_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Commands waiting for one agent session. A session that lets this many pile up is closed.
+pub const SESSION_COMMANDS_MAX: usize = 64;
+
+/// From the request being sent to the agent until its upstream accepts the connection.
+pub const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+
+/// From the last part of the request that was sent to the response's head.
+pub const RESPONSE_HEAD_DEADLINE: Duration = Duration::from_mins(2);
+
+/// A request body that makes no progress for this long is cut.
+pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(75);
+
+/// A response body that makes no progress for this long is cut: event streams are silent for long.
+pub const RESPONSE_BODY_IDLE: Duration = Duration::from_mins(30);
+
+/// Idle upstream connections that a tunnel keeps beyond the next sweep.
+pub const POOL_IDLE_MAX: usize = 16;
+
+/// Idle upstream connections that a tunnel keeps until the next sweep. Answers come in batches: when 64 visitors are
+/// served at once, dozens of connections are idle for a moment before the next batch takes them.
+pub const POOL_BURST_MAX: usize = 128;
+
+/// How long an upstream connection may be idle before it is closed: less than most services keep theirs.
+pub const POOL_IDLE_AGE: Duration = Duration::from_secs(10);
+
+/// How often idle upstream connections are looked through.
+pub const POOL_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Host names whose existence is remembered, so that requests for unknown ones do not each ask the directory.
+pub const KNOWN_NAMES_MAX: usize = 10_000;
+
+/// How long the existence of a host name is believed.
+pub const KNOWN_NAMES_AGE: Duration = Duration::from_secs(2);
+
+/// How long the directory may take to say whether a host name exists.
+pub const EXISTS_DEADLINE: Duration = Duration::from_secs(3);
+
+/// Questions whether a host name exists that are at the directory at once; further ones wait, and their time counts.
+pub const EXISTS_IN_FLIGHT_MAX: usize = 4;
+
+/// How long one question for changes waits at the directory.
+pub const CHANGES_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How much longer than that the directory may take to answer it.
+pub const CHANGES_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long to wait before asking for changes again after a failure.
+pub const CHANGES_RETRY: Duration = Duration::from_secs(1);
+
+/// How long a capability may live at most, with the clock skew that nodes allow: a revocation older than this needs no
+/// memory, since every capability of that key has expired.
+pub const REVOCATION_MEMORY: Duration = Duration::from_hours(25);
+
+/// How long a drain waits for requests in flight before they are cut.
+pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a refused agent is told to wait, at least, when the node is too busy or leaving.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a revoked session waits for room to tell its agent; then it ends without a word.
+pub const REVOKED_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How long agent sessions may take to say goodbye.
+pub const SESSIONS_END_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,0 +1,58 @@
+//! What every part of a running node shares.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_authority::{Admission, Directory};
+use adit_domain::id::NodeId;
+use adit_domain::{Hostname, Timestamp};
+use adit_process::shutdown::Shutdown;
+use adit_process::tasks::Tasks;
+use adit_web::HttpService;
+
+use crate::known::KnownNames;
+use crate::registry::Registry;
+use crate::routes::Routes;
+use crate::trust::Trust;
+
+/// The state of one node. Each part guards itself; no lock is held across an await.
+pub(crate) struct Node {
+    pub(crate) id: NodeId,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) admission: Arc<dyn Admission>,
+    pub(crate) routes: Routes,
+    pub(crate) trust: Trust,
+    pub(crate) agents: Registry,
+    pub(crate) known: KnownNames,
+    /// Hosts that are not endpoints: the app.
+    pub(crate) reserved: HashMap<Hostname, HttpService>,
+    pub(crate) mux: adit_mux::Config,
+    /// The port in public URLs.
+    pub(crate) public_port: u16,
+    /// Work on behalf of visitors; a drain waits for it.
+    pub(crate) visitor_tasks: Tasks,
+    /// Agent sessions; they end after the visitors.
+    pub(crate) agent_tasks: Tasks,
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Node {
+    /// The URL that a person opens.
+    pub(crate) fn public_url(&self, hostname: &Hostname) -> String {
+        match self.public_port {
+            443 => format!("https://{hostname}"),
+            port => format!("https://{hostname}:{port}"),
+        }
+    }
+}
+
+/// The wall clock, for the times in capabilities.
+pub(crate) fn now() -> Timestamp {
+    Timestamp::from_micros(adit_process::clock::wall_micros())
+}
+
+/// A duration as the wire writes it.
+pub(crate) fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

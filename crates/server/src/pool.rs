@@ -1,0 +1,132 @@
+//! Idle upstream connections of one tunnel, ready for the next request of whichever visitor.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use adit_web::client::Sender;
+
+use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
+
+/// At most [`POOL_BURST_MAX`] connections, of which a sweep leaves the freshest [`POOL_IDLE_MAX`], each idle for at most
+/// [`POOL_IDLE_AGE`]. The freshest is used first.
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connections: Vec<(Instant, Sender)>,
+    /// The tunnel has ended: what comes back now is closed.
+    closed: bool,
+}
+
+impl Pool {
+    /// A connection that was still open when it was looked at.
+    pub(crate) fn take(&self) -> Option<Sender> {
+        let now = Instant::now();
+        let mut state = self.lock();
+        while let Some((since, sender)) = state.connections.pop() {
+            if now.duration_since(since) < POOL_IDLE_AGE && !sender.is_closed() {
+                return Some(sender);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for later, unless there are enough.
+    pub(crate) fn put(&self, sender: Sender) {
+        let mut state = self.lock();
+        if !state.closed && state.connections.len() < POOL_BURST_MAX {
+            state.connections.push((Instant::now(), sender));
+        }
+    }
+
+    /// Closes what has been idle for too long, and what is left of a burst.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut state = self.lock();
+        state
+            .connections
+            .retain(|(since, sender)| now.duration_since(*since) < POOL_IDLE_AGE && !sender.is_closed());
+        let left_over = state.connections.len().saturating_sub(POOL_IDLE_MAX);
+        // Connections are put at the end, so the front holds the ones that nobody has taken for longest.
+        state.connections.drain(..left_over);
+    }
+
+    /// Closes everything, now and from now on: the endpoint is no longer served this way.
+    pub(crate) fn clear(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.connections.clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::time::Instant;
+
+    use adit_web::client;
+    use adit_web::limits::ClientLimits;
+
+    use super::Pool;
+    use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
+
+    /// A pool into which `n` open connections were put. They stay open as long as the second value lives.
+    async fn pool_of(n: usize) -> (Pool, Vec<impl Sized>) {
+        let (pool, mut open) = (Pool::default(), Vec::new());
+        for _ in 0..n {
+            let (ours, theirs) = tokio::io::duplex(64);
+            let (sender, driver) = client::handshake(ours, ClientLimits::default()).await.unwrap();
+            pool.put(sender);
+            open.push((driver, theirs));
+        }
+        (pool, open)
+    }
+
+    fn len(pool: &Pool) -> usize {
+        pool.lock().connections.len()
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_kept_until_the_sweep() {
+        for (put, kept, swept) in [
+            (POOL_IDLE_MAX - 1, POOL_IDLE_MAX - 1, POOL_IDLE_MAX - 1),
+            (POOL_IDLE_MAX, POOL_IDLE_MAX, POOL_IDLE_MAX),
+            (POOL_IDLE_MAX + 1, POOL_IDLE_MAX + 1, POOL_IDLE_MAX),
+            (POOL_BURST_MAX, POOL_BURST_MAX, POOL_IDLE_MAX),
+            (POOL_BURST_MAX + 1, POOL_BURST_MAX, POOL_IDLE_MAX),
+        ] {
+            let (pool, _open) = pool_of(put).await;
+            assert_eq!(len(&pool), kept);
+            pool.sweep(Instant::now());
+            assert_eq!(len(&pool), swept);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_old_or_closed_is_not_given_out() {
+        let (pool, open) = pool_of(3).await;
+        assert!(pool.take().is_some());
+        drop(open);
+        assert!(pool.take().is_none());
+
+        let (pool, _open) = pool_of(3).await;
+        pool.sweep(Instant::now() + POOL_IDLE_AGE);
+        assert!(pool.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_cleared_pool_takes_nothing_more() {
+        let (pool, _open) = pool_of(1).await;
+        let sender = pool.take().unwrap();
+        pool.clear();
+        pool.put(sender);
+        assert_eq!(len(&pool), 0);
+    }
+}

@@ -1,0 +1,64 @@
+//! WebSocket and every other protocol that a request switches to (RFC 9110, section 7.8).
+
+use std::sync::Arc;
+
+use adit_mux::{PumpEnd, PumpLimits, Stream, Traffic};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use crate::limits::HANDSHAKE_DEADLINE;
+use crate::node::Node;
+
+use super::VisitorConnection;
+
+#[derive(Debug, Error)]
+enum UpgradeFailure {
+    #[error("the connection did not switch protocols in time")]
+    Deadline,
+    #[error("the connection could not switch protocols")]
+    Http(#[from] hyper::Error),
+    #[error("the upstream's connection is not a stream of a session")]
+    ForeignStream,
+    #[error("the visitor is gone")]
+    Visitor(#[from] std::io::Error),
+}
+
+/// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
+pub(super) fn carry(
+    node: &Node,
+    connection: Arc<VisitorConnection>,
+    visitor: OnUpgrade,
+    upstream: OnUpgrade,
+) {
+    node.visitor_tasks.spawn("upgraded connection", async move {
+        match splice(visitor, upstream).await {
+            Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
+            Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
+        }
+        // Until here the connection had its place among the node's.
+        drop(connection);
+    });
+}
+
+async fn splice(visitor: OnUpgrade, upstream: OnUpgrade) -> Result<PumpEnd, UpgradeFailure> {
+    let both = async { tokio::try_join!(visitor, upstream) };
+    let (visitor, upstream) =
+        timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
+    let (stream, early) = unwrap_stream(upstream)?;
+    let mut visitor = TokioIo::new(visitor);
+    let write_early = async {
+        visitor.write_all(&early).await?;
+        visitor.flush().await
+    };
+    timeout(HANDSHAKE_DEADLINE, write_early).await.map_err(|_| UpgradeFailure::Deadline)??;
+    Ok(adit_mux::pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)
+}
+
+/// The stream under an upgraded upstream connection, and what was read of it beyond the response's head.
+fn unwrap_stream(upgraded: Upgraded) -> Result<(Stream, bytes::Bytes), UpgradeFailure> {
+    let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| UpgradeFailure::ForeignStream)?;
+    Ok((parts.io.into_inner(), parts.read_buf))
+}

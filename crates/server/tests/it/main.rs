@@ -1,0 +1,12 @@
+//! The data plane at its boundaries: TLS and HTTP in front, the agent's protocol behind.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test stops at the first surprise"
+)]
+
+mod agents;
+mod reuse;
+mod support;

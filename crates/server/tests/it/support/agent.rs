@@ -1,0 +1,120 @@
+//! An agent made by hand: it proves its key, binds, and answers each stream as the test says.
+
+use std::time::Duration;
+
+use adit_domain::id::{InstanceId, TenantId};
+use adit_domain::{EndpointKind, Epoch, Hostname, Timestamp};
+use adit_mux::{Config, Control, Incoming};
+use adit_net::tls;
+use adit_process::tasks::Tasks;
+use adit_wire::capability::{AgentKey, Capability, SignedCapability};
+use adit_wire::control::{Bind, Bound, Frame};
+use adit_wire::preface::{AgentPreface, SERVER_PREFACE_LEN, ServerPreface, Status};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::node::TestNode;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What an agent brings along.
+pub struct Identity {
+    pub key: AgentKey,
+    pub tenant: TenantId,
+    pub capability: Capability,
+    pub signed: SignedCapability,
+}
+
+/// A session, seen from the agent.
+pub struct TestAgent {
+    pub incoming: Incoming,
+    pub control: Control,
+    pub instance: InstanceId,
+}
+
+pub fn now() -> Timestamp {
+    Timestamp::from_micros(adit_process::clock::wall_micros())
+}
+
+impl Identity {
+    pub fn of(node: &TestNode, tenant: TenantId) -> Self {
+        let key = AgentKey::generate().unwrap();
+        let life = Duration::from_hours(1);
+        let (capability, signed) = node.authority.capability(&key, tenant, now(), life);
+        Self { key, tenant, capability, signed }
+    }
+}
+
+async fn handshake(node: &TestNode) -> TlsStream<TcpStream> {
+    let config = tls::agent_client(&node.roots, adit_wire::ALPN).unwrap();
+    let tcp = TcpStream::connect(node.https).await.unwrap();
+    tls::connect(config, "localhost", tcp, Instant::now() + PATIENCE).await.unwrap()
+}
+
+/// Sends a preface over a fresh connection and returns the node's answer with the connection.
+pub async fn preface(
+    node: &TestNode,
+    identity: &Identity,
+    instance: InstanceId,
+) -> (ServerPreface, TlsStream<TcpStream>) {
+    let mut io = handshake(node).await;
+    let exporter = tls::exporter(io.get_ref().1, adit_wire::EXPORTER_LABEL).unwrap();
+    let preface = AgentPreface {
+        version_min: adit_wire::VERSION,
+        version_max: adit_wire::VERSION,
+        features: 0,
+        capability: identity.signed.clone(),
+        instance,
+    };
+    io.write_all(&preface.sign(&identity.key, &exporter)).await.unwrap();
+    io.flush().await.unwrap();
+    let mut answer = [0; SERVER_PREFACE_LEN];
+    io.read_exact(&mut answer).await.unwrap();
+    (ServerPreface::decode(&answer).unwrap(), io)
+}
+
+impl TestAgent {
+    pub async fn connect(node: &TestNode, identity: &Identity) -> Self {
+        Self::connect_as(node, identity, InstanceId::new()).await
+    }
+
+    pub async fn connect_as(node: &TestNode, identity: &Identity, instance: InstanceId) -> Self {
+        let (answer, io) = preface(node, identity, instance).await;
+        assert_eq!(answer.status, Status::Ok);
+        let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
+        drop(Tasks::new("test agent").spawn("driver", driver.run()));
+        Self { incoming, control, instance }
+    }
+
+    /// Asks for a name and returns the node's answer.
+    pub async fn ask(&mut self, name: &str, prior_epoch: Epoch) -> Frame {
+        self.send_bind(name, prior_epoch).await;
+        self.hear().await
+    }
+
+    pub async fn send_bind(&self, name: &str, prior_epoch: Epoch) {
+        let bind = Bind {
+            request: 7,
+            kind: EndpointKind::Http,
+            hostname: Some(Hostname::parse(name).unwrap()),
+            label: "3000".to_owned(),
+            instance: self.instance,
+            prior_epoch,
+        };
+        self.control.send(&Frame::Bind(bind)).await.unwrap();
+    }
+
+    pub async fn bind(&mut self, name: &str) -> Bound {
+        match self.ask(name, Epoch::NONE).await {
+            Frame::Bound(bound) => bound,
+            other => panic!("not bound: {other:?}"),
+        }
+    }
+
+    /// The next frame of the node.
+    pub async fn hear(&mut self) -> Frame {
+        tokio::time::timeout(PATIENCE, self.control.recv()).await.unwrap().unwrap()
+    }
+}
