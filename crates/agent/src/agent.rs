@@ -1,0 +1,145 @@
+//! The agent for programs that embed it: build, start, listen, stop.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adit_domain::ApiKey;
+use adit_domain::id::InstanceId;
+use adit_net::tls::{PemError, Roots, TlsConfigError, agent_client, http_client};
+use adit_process::shutdown::{Shutdown, Trigger};
+use adit_process::tasks::{Task, TaskError, Tasks};
+use adit_wire::ALPN;
+use adit_wire::capability::{AgentKey, KeyError};
+use thiserror::Error;
+
+use crate::event::{Event, Events, SCHEMA};
+use crate::forward::Forwarder;
+use crate::identity::Identity;
+use crate::public_url::PublicUrl;
+use crate::runner::{Orders, Outcome, Runner};
+use crate::server_address::ServerAddress;
+use crate::upstream::Upstream;
+use crate::upstream::dial::Dialler;
+
+/// An agent that is ready to start.
+pub struct Agent {
+    orders: Orders,
+    identity: Identity,
+    dialler: Dialler,
+}
+
+/// Collects what an agent needs.
+#[must_use = "nothing happens before `build`"]
+pub struct Builder {
+    orders: Orders,
+    api_key: ApiKey,
+    agent_key: Option<AgentKey>,
+    roots: Roots,
+}
+
+/// Why an agent cannot be built.
+#[derive(Debug, Error)]
+pub enum BuildError {
+    /// There is no key for it.
+    #[error("no key for the agent")]
+    Key(#[from] KeyError),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsConfigError),
+}
+
+/// An agent that runs. Dropping it cuts the agent; [`Handle::stop`] lets it say goodbye.
+#[derive(Debug)]
+pub struct Handle {
+    trigger: Trigger,
+    task: Task<Outcome>,
+}
+
+impl Agent {
+    /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
+    pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
+        let orders = Orders { server, upstream, url: None };
+        Builder { orders, api_key, agent_key: None, roots: Roots::public() }
+    }
+
+    /// Starts the agent as a task of `tasks`. Must be called inside a tokio runtime.
+    #[must_use = "dropping the handle cuts the agent"]
+    pub fn start(self, tasks: &Tasks) -> (Handle, Events) {
+        let (emitter, events) = Events::channel();
+        let (trigger, shutdown) = Shutdown::new();
+        emitter.emit(Event::Starting {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            server: self.orders.server.to_string(),
+            upstream: self.orders.upstream.to_string(),
+            instance: self.identity.instance,
+        });
+        let forwarder = Forwarder::new(self.dialler, emitter.clone());
+        let runner = Runner::new(self.orders, self.identity, forwarder, emitter, shutdown);
+        (Handle { trigger, task: tasks.spawn("agent", runner.run()) }, events)
+    }
+}
+
+impl Builder {
+    /// Asks for this public URL; without it the server gives the one that this agent's key and upstream had before.
+    pub fn url(mut self, url: Option<PublicUrl>) -> Self {
+        self.orders.url = url;
+        self
+    }
+
+    /// The agent's own key; without it one is made that is gone with the agent.
+    pub fn agent_key(mut self, key: AgentKey) -> Self {
+        self.agent_key = Some(key);
+        self
+    }
+
+    /// Trusts exactly the certificates in a PEM file, for the server and for nodes whose roots it does not name,
+    /// instead of the public roots.
+    ///
+    /// # Errors
+    /// The file cannot be read or holds no usable certificate.
+    pub fn ca_file(mut self, path: &Path) -> Result<Self, PemError> {
+        self.roots = Roots::from_file(path)?;
+        Ok(self)
+    }
+
+    /// The agent.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Agent, BuildError> {
+        let agent_key = self.agent_key.map_or_else(AgentKey::generate, Ok)?;
+        let identity = Identity {
+            api_key: self.api_key,
+            agent_key,
+            instance: InstanceId::new(),
+            http_tls: http_client(&self.roots, &[b"http/1.1"])?,
+            node_tls: Arc::clone(&agent_client(&self.roots, ALPN)?),
+        };
+        let dialler = Dialler::new(self.orders.upstream.clone())?;
+        Ok(Agent { orders: self.orders, identity, dialler })
+    }
+}
+
+impl Handle {
+    /// Asks the agent to give its endpoint back, say goodbye and end. [`Handle::ended`] tells when it has.
+    pub fn stop(&self) {
+        self.trigger.drain();
+    }
+
+    /// Waits for the end. Cancel safe; to be called until it has returned once.
+    pub async fn ended(&mut self) -> Outcome {
+        match (&mut self.task).await {
+            Ok(outcome) => outcome,
+            Err(error @ (TaskError::Panicked { .. } | TaskError::Aborted)) => {
+                Outcome::Failed(error.to_string())
+            }
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

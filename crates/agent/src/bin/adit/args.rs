@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use adit_agent::{PublicUrl, Upstream};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Gives a local service a public HTTPS address.
+#[derive(Parser, Debug)]
+#[command(name = "adit", version, max_term_width = 80, disable_help_subcommand = true, after_help = AFTER_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Start with:  printf %s \"$KEY\" | adit config add-authtoken
+Then:        adit http 3000
+
+Exit status: 0 done, 1 failed (trying again may help), 2 usage,
+             4 authentication, 5 refused by the server, 130 Ctrl-C.";
+
+#[derive(Args, Debug)]
+pub struct Global {
+    #[arg(
+        long,
+        global = true,
+        display_order = 90,
+        value_name = "SERVER",
+        help = "The server, as in adit.example [env: ADIT_SERVER]"
+    )]
+    pub server: Option<String>,
+    #[arg(
+        long,
+        global = true,
+        display_order = 91,
+        value_name = "FILE",
+        help = "PEM file with the only roots to trust\n[env: ADIT_CA_FILE]"
+    )]
+    pub ca_file: Option<PathBuf>,
+    #[arg(
+        long,
+        global = true,
+        display_order = 92,
+        value_name = "FILE",
+        help = "The configuration file [env: ADIT_CONFIG]"
+    )]
+    pub config: Option<PathBuf>,
+    /// Where ngrok takes its key. Only here to say why it is not taken.
+    #[arg(long, global = true, hide = true, num_args = 0..=1, default_missing_value = "", value_name = "NEVER")]
+    pub authtoken: Option<OsString>,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Forward a public HTTPS address to a local HTTP service
+    Http(Http),
+    /// Look at or change the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Show the version
+    Version,
+}
+
+#[derive(Args, Debug)]
+pub struct Http {
+    #[arg(value_parser = Upstream::parse, help = "The local service: 3000, host:3000, http://… or https://…")]
+    pub upstream: Upstream,
+    #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse, aliases = ["domain", "subdomain", "hostname"])]
+    pub url: Option<PublicUrl>,
+    /// Print events as JSON, one a line, and nothing else
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub log: Log,
+}
+
+#[derive(Args, Debug)]
+pub struct Log {
+    /// Where the log goes: stdout, stderr, false or a file
+    #[arg(long = "log", value_name = "WHERE")]
+    pub destination: Option<String>,
+    /// text or json
+    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
+    pub format: LogFormat,
+    #[arg(
+        long = "log-level",
+        help = "error, warn, info, debug or trace\n[default: info with --log, else warn]",
+        value_name = "LEVEL",
+        hide_possible_values = true
+    )]
+    pub level: Option<LogLevel>,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Config {
+    /// Save the API key that arrives on standard input
+    #[command(after_help = "printf %s \"$KEY\" | adit config add-authtoken\n\n\
+        The key is never taken from the command line, where other users of\n\
+        this computer can see it.")]
+    AddAuthtoken(AddAuthtoken),
+    /// Check the configuration and show where each value comes from
+    Check,
+    /// Show where the configuration file is
+    Path,
+}
+
+#[derive(Args, Debug)]
+pub struct AddAuthtoken {
+    #[arg(long, help = "Take the key from ADIT_AUTHTOKEN instead")]
+    pub from_env: bool,
+    /// Where ngrok takes its key. Only here to say why it is not taken.
+    #[arg(hide = true, value_name = "NEVER", allow_hyphen_values = true)]
+    pub given: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    fn assert_narrow(command: &mut clap::Command) {
+        let text = command.render_help().to_string();
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+        }
+        command.get_subcommands_mut().for_each(assert_narrow);
+    }
+
+    #[test]
+    fn help_is_consistent_and_nothing_wraps_at_80() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        assert_narrow(&mut command);
+    }
+}

@@ -1,0 +1,115 @@
+//! One visitor's stream, from its arrival to the end of the connection to the upstream.
+
+use std::sync::{Mutex, PoisonError};
+
+use adit_domain::Epoch;
+use adit_domain::id::EndpointId;
+use adit_mux::{Answer, Arrival, PumpEnd, PumpLimits, Stream, Traffic, pump};
+use adit_net::dial::DialError;
+use adit_net::tls::HandshakeError;
+use adit_wire::record::AbortCode;
+use adit_wire::stream::StreamKind;
+use tokio::time::Instant;
+
+use crate::event::{Emitter, Event, UpstreamTrouble};
+use crate::limits::UPSTREAM_EVENT_EVERY;
+use crate::setback::chain;
+use crate::upstream::dial::{Dialled, Dialler, Guarded, Socket, UpstreamDialError};
+
+/// Takes streams to the upstream. Where that is was decided when the agent started; nothing in a stream changes it.
+pub(crate) struct Forwarder {
+    dialler: Dialler,
+    emitter: Emitter,
+    /// When the user was last told of the trouble that lasts.
+    told: Mutex<Option<Instant>>,
+}
+
+impl Forwarder {
+    pub(crate) const fn new(dialler: Dialler, emitter: Emitter) -> Self {
+        Self { dialler, emitter, told: Mutex::new(None) }
+    }
+
+    /// Serves one stream. Only one that is for `endpoint` in `epoch` reaches the upstream.
+    pub(crate) async fn serve(&self, arrival: Arrival, endpoint: EndpointId, epoch: Epoch) {
+        let Arrival { header, stream } = arrival;
+        if header.kind != StreamKind::Http {
+            stream.abort(AbortCode::Protocol);
+            return;
+        }
+        if (header.endpoint, header.epoch) != (endpoint, epoch) {
+            tracing::debug!(request = %header.request, "a stream for a binding that is not in force");
+            stream.abort(AbortCode::NotBound);
+            return;
+        }
+        match self.dialler.dial().await {
+            Ok(dialled) => {
+                self.reached();
+                let end = match dialled {
+                    Dialled::Plain(io) => carry(stream, io).await,
+                    Dialled::Tls(io) => carry(stream, io).await,
+                };
+                tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a stream ended");
+            }
+            Err(error) => {
+                let (answer, event) = self.explain(&error);
+                answer_no(stream, answer).await;
+                self.tell(event);
+            }
+        }
+    }
+
+    fn explain(&self, error: &UpstreamDialError) -> (Answer, Event) {
+        let upstream = self.dialler.upstream();
+        let place = format!("{}:{}", crate::host_port::in_url(upstream.host()), upstream.port());
+        let (answer, reason, message) = match error {
+            UpstreamDialError::Dial(DialError::Refused { .. }) => {
+                (Answer::Refused, UpstreamTrouble::Refused, format!("nothing is listening on {place}"))
+            }
+            UpstreamDialError::Dial(DialError::Deadline { .. }) => {
+                (Answer::TimedOut, UpstreamTrouble::TimedOut, format!("{place} did not answer in time"))
+            }
+            UpstreamDialError::Dial(error) => (Answer::Refused, UpstreamTrouble::Refused, chain(error)),
+            UpstreamDialError::Tls(HandshakeError::Deadline) => (
+                Answer::TimedOut,
+                UpstreamTrouble::Tls,
+                format!("{place} did not finish its TLS handshake in time"),
+            ),
+            UpstreamDialError::Tls(error) => {
+                (Answer::Refused, UpstreamTrouble::Tls, format!("no TLS with {place}: {}", chain(error)))
+            }
+        };
+        (answer, Event::UpstreamRefused { upstream: upstream.to_string(), reason, message })
+    }
+
+    fn reached(&self) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Tells the user, unless that was done a moment ago and nothing has changed since.
+    fn tell(&self, event: Event) {
+        let now = Instant::now();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.is_none_or(|at| now.saturating_duration_since(at) >= UPSTREAM_EVENT_EVERY) {
+            *told = Some(now);
+            self.emitter.emit(event);
+        }
+    }
+}
+
+/// Says that the upstream was not reached. If that does not arrive, the stream is cut, which says no more.
+async fn answer_no(mut stream: Stream, answer: Answer) {
+    if let Err(error) = stream.send_answer(answer).await {
+        tracing::debug!(%error, "a stream was cut before its answer");
+    }
+}
+
+async fn carry<T: Socket>(mut stream: Stream, mut upstream: Guarded<T>) -> PumpEnd {
+    if stream.send_answer(Answer::Dialled).await.is_err() {
+        return PumpEnd::Cut;
+    }
+    let end = pump(stream, upstream.io(), PumpLimits::of_agent(), &Traffic::default()).await;
+    if end == PumpEnd::Complete {
+        upstream.complete();
+    }
+    end
+}

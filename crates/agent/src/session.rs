@@ -1,0 +1,308 @@
+//! One agent session: the mux on a connection, the binding of the endpoint, and the loop that serves it.
+
+mod verdict;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
+use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_mux::{Arrival, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect};
+use adit_process::shutdown::Shutdown;
+use adit_process::tasks::{Task, Tasks};
+use adit_wire::control::{Bind, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
+use adit_wire::preface::ServerPreface;
+use thiserror::Error;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::connect::Link;
+use crate::forward::Forwarder;
+use crate::grant::Grants;
+use crate::limits::{
+    BIND, DRAIN_MAX, FAREWELL, HEARTBEAT_DEAD_MAX, HEARTBEAT_IDLE, REFRESH, REFRESH_AGAIN, REFRESH_MIN,
+};
+
+/// The number of the only bind of a session.
+const BIND_REQUEST: u32 = 1;
+
+/// What a session is asked to serve.
+#[derive(Clone, Debug)]
+pub(crate) struct Want {
+    /// The host name, or none for the default of this agent and label.
+    pub(crate) hostname: Option<Hostname>,
+    /// What the upstream is called.
+    pub(crate) label: String,
+    /// This running copy.
+    pub(crate) instance: InstanceId,
+    /// What it held before.
+    pub(crate) prior_epoch: Epoch,
+}
+
+/// A connection that a node has accepted, with the mux on it.
+pub(crate) struct Session {
+    control: ControlSender,
+    frames: ControlReceiver,
+    incoming: Incoming,
+    driver: Task<CloseReason>,
+    /// When it began.
+    pub(crate) since: Instant,
+    /// Its name in the node's log.
+    pub(crate) id: SessionId,
+    /// The node.
+    pub(crate) node: NodeId,
+}
+
+/// Why the endpoint is not served.
+#[derive(Debug, Error)]
+pub(crate) enum BindError {
+    /// The node said no.
+    #[error("the bind was refused: {}", .0.reason)]
+    Refused(BindRefused),
+    /// The session ended before an answer.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// No answer in time.
+    #[error("the node did not answer the bind in time")]
+    Deadline,
+}
+
+/// How a session ended without being asked to.
+#[derive(Debug, Error)]
+pub(crate) enum Ended {
+    /// The connection.
+    #[error("the connection ended: {0}")]
+    Closed(#[from] CloseReason),
+    /// A frame could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The node said goodbye.
+    #[error("the node ended the session: {reason}")]
+    Goodbye {
+        /// Why.
+        reason: GoodbyeReason,
+        /// What it asks for; zero if nothing.
+        retry_after: Duration,
+    },
+    /// The node took the endpoint away.
+    #[error("the endpoint was taken away: {0}")]
+    Unbound(UnbindReason),
+}
+
+/// What ended the serving of a session.
+pub(crate) enum Served {
+    /// The agent was asked to stop.
+    Stopped,
+    /// The node leaves: dial another, and let this one finish.
+    Draining(Duration),
+    /// It ended.
+    Ended(Ended),
+}
+
+impl Session {
+    /// Starts the mux on a connection.
+    pub(crate) fn start(link: Link, tasks: &Tasks) -> Self {
+        let (incoming, control, driver) = connect(link.io, &config(&link.preface));
+        let (control, frames) = control.split();
+        let driver = tasks.spawn("session driver", driver.run());
+        let ServerPreface { session: id, node, .. } = link.preface;
+        Self { control, frames, incoming, driver, since: Instant::now(), id, node }
+    }
+
+    /// Asks for the endpoint.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub(crate) async fn bind(&mut self, want: Want) -> Result<Bound, BindError> {
+        let bind = Bind {
+            request: BIND_REQUEST,
+            kind: EndpointKind::Http,
+            hostname: want.hostname,
+            label: want.label,
+            instance: want.instance,
+            prior_epoch: want.prior_epoch,
+        };
+        self.control.send(&Frame::Bind(bind)).await.map_err(Ended::from)?;
+        timeout(BIND, self.bind_answer()).await.map_err(|_elapsed| BindError::Deadline)?
+    }
+
+    async fn bind_answer(&mut self) -> Result<Bound, BindError> {
+        loop {
+            match self.frames.recv().await.map_err(Ended::from)? {
+                Frame::Bound(bound) if bound.request == BIND_REQUEST => return Ok(bound),
+                Frame::BindRefused(refused) if refused.request == BIND_REQUEST => {
+                    return Err(BindError::Refused(refused));
+                }
+                Frame::Goodbye { reason, retry_after_ms } => {
+                    return Err(goodbye(reason, retry_after_ms).into());
+                }
+                other => tracing::debug!(frame = ?other, "a frame before the answer to the bind"),
+            }
+        }
+    }
+
+    /// Serves the endpoint until something ends it.
+    pub(crate) async fn serve(&mut self, bound: &Bound, work: &Work, grants: &mut Grants) -> Served {
+        let mut stop = work.shutdown.clone();
+        let mut refresh = Refresh::new(grants, Instant::now());
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.draining() => {
+                    self.leave(bound).await;
+                    return Served::Stopped;
+                }
+                frame = self.frames.recv() => match frame {
+                    Ok(Frame::Drain { deadline_ms }) => {
+                        return Served::Draining(Duration::from_millis(deadline_ms.into()));
+                    }
+                    Ok(frame) => if let Err(ended) = heed(frame, bound, grants, &mut refresh) {
+                        return Served::Ended(ended);
+                    },
+                    Err(reason) => return Served::Ended(reason.into()),
+                },
+                arrival = self.incoming.next() => match arrival {
+                    Some(arrival) => work.forward(arrival, bound),
+                    None => return Served::Ended(self.incoming.closed().wait().await.into()),
+                },
+                () = sleep_until(refresh.next) => {
+                    if let Err(error) = self.control.send(&refresh.ask(Instant::now())).await {
+                        return Served::Ended(error.into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets a session that drains finish beside the next one: until the node closes it, or for `deadline`, at most
+    /// [`DRAIN_MAX`]. The new session has the say about the endpoint; what is said about it here is void.
+    pub(crate) async fn finish(mut self, bound: Bound, work: Work, deadline: Duration) {
+        let mut stop = work.shutdown.clone();
+        let end = Instant::now() + deadline.min(DRAIN_MAX);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.draining() => return,
+                () = sleep_until(end) => return,
+                frame = self.frames.recv() => match frame {
+                    Ok(Frame::Goodbye { .. }) | Err(_) => return,
+                    Ok(other) => tracing::debug!(frame = ?other, "a frame on a session that drains"),
+                },
+                arrival = self.incoming.next() => match arrival {
+                    Some(arrival) => work.forward(arrival, &bound),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// Gives the endpoint back, says goodbye and waits until that is sent, at most [`FAREWELL`].
+    async fn leave(&mut self, bound: &Bound) {
+        let farewell = async {
+            let unbind =
+                Unbind { endpoint: bound.endpoint, epoch: bound.epoch, reason: UnbindReason::AgentAsked };
+            self.control.send(&Frame::Unbind(unbind)).await?;
+            let goodbye = Frame::Goodbye { reason: GoodbyeReason::Finished, retry_after_ms: 0 };
+            self.control.send(&goodbye).await?;
+            self.control.close("finished");
+            drop((&mut self.driver).await);
+            Ok::<(), SendError>(())
+        };
+        match timeout(FAREWELL, farewell).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "the session ended before the farewell"),
+            Err(_elapsed) => tracing::debug!("the farewell did not get through in time"),
+        }
+    }
+}
+
+/// Whatever ends the session ends its connection.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// What every session of an agent shares.
+#[derive(Clone)]
+pub(crate) struct Work {
+    /// Takes streams to the upstream.
+    pub(crate) forwarder: Arc<Forwarder>,
+    /// Whose tasks the streams are.
+    pub(crate) tasks: Tasks,
+    /// Tells when to stop.
+    pub(crate) shutdown: Shutdown,
+}
+
+impl Work {
+    /// The mux bounds how many there are.
+    fn forward(&self, arrival: Arrival, bound: &Bound) {
+        let forwarder = Arc::clone(&self.forwarder);
+        let (endpoint, epoch): (EndpointId, Epoch) = (bound.endpoint, bound.epoch);
+        drop(self.tasks.spawn("stream", async move { forwarder.serve(arrival, endpoint, epoch).await }));
+    }
+}
+
+/// When to ask for a fresh capability.
+struct Refresh {
+    next: Instant,
+    every: Duration,
+    request: u32,
+}
+
+impl Refresh {
+    /// Hourly, or twice in the life of a capability that is shorter than that.
+    fn new(grants: &Grants, now: Instant) -> Self {
+        let (left, lifetime) = grants.held().map_or((REFRESH, REFRESH), |grant| {
+            (grant.expires.saturating_duration_since(now), grant.lifetime)
+        });
+        let every = (lifetime / 2).clamp(REFRESH_MIN, REFRESH);
+        Self { next: now + every.min(left / 2), every, request: 0 }
+    }
+
+    fn ask(&mut self, now: Instant) -> Frame {
+        self.request = self.request.wrapping_add(1);
+        self.next = now + self.every;
+        Frame::Refresh { request: self.request }
+    }
+
+    fn refused(&mut self, retry_after: Duration, now: Instant) {
+        self.next = now + retry_after.clamp(REFRESH_AGAIN, REFRESH);
+    }
+}
+
+/// Does what a frame on a live session says.
+fn heed(frame: Frame, bound: &Bound, grants: &mut Grants, refresh: &mut Refresh) -> Result<(), Ended> {
+    match frame {
+        Frame::Goodbye { reason, retry_after_ms } => return Err(goodbye(reason, retry_after_ms)),
+        // Whoever took over is named by its own, later epoch; an earlier one is about a binding before this.
+        Frame::Unbind(unbind) if unbind.endpoint == bound.endpoint && unbind.epoch >= bound.epoch => {
+            return Err(Ended::Unbound(unbind.reason));
+        }
+        Frame::Refreshed { capability, .. } => grants.refreshed(capability, Instant::now()),
+        Frame::RefreshRefused { status, retry_after_ms, .. } => {
+            tracing::warn!(%status, "no fresh capability; the one in force goes on");
+            refresh.refused(Duration::from_millis(retry_after_ms.into()), Instant::now());
+        }
+        other => tracing::debug!(frame = ?other, "a frame without a meaning here"),
+    }
+    Ok(())
+}
+
+fn goodbye(reason: GoodbyeReason, retry_after_ms: u32) -> Ended {
+    Ended::Goodbye { reason, retry_after: Duration::from_millis(retry_after_ms.into()) }
+}
+
+/// What the preface agreed on, as far as it makes sense. Zero leaves it at what the mux does by itself.
+fn config(preface: &ServerPreface) -> Config {
+    let mut config = Config::default();
+    if preface.streams_max > 0 {
+        config.streams_max = usize::try_from(preface.streams_max).unwrap_or(usize::MAX);
+    }
+    if preface.heartbeat_idle_ms > 0 && preface.heartbeat_dead_ms > 0 {
+        let idle = Duration::from_millis(preface.heartbeat_idle_ms.into());
+        config.heartbeat_idle = idle.clamp(*HEARTBEAT_IDLE.start(), *HEARTBEAT_IDLE.end());
+        let dead = Duration::from_millis(preface.heartbeat_dead_ms.into());
+        config.heartbeat_dead = dead.clamp(config.heartbeat_idle * 3 / 2, HEARTBEAT_DEAD_MAX);
+    }
+    config
+}

@@ -1,0 +1,171 @@
+//! The upstream: the local service behind the agent. It is fixed when the agent starts; nothing that a server sends
+//! can change where the agent connects to.
+
+mod any_certificate;
+pub(crate) mod dial;
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::host_port::{self, HostPortError};
+use crate::limits::LABEL_BYTES_MAX;
+
+/// How the agent speaks to the upstream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// Plain TCP.
+    Http,
+    /// TLS over TCP.
+    Https,
+}
+
+/// A local service, as in `http://localhost:3000`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Upstream {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+}
+
+/// Why a text is not an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum UpstreamError {
+    /// Nothing was given.
+    #[error("it is empty")]
+    Empty,
+    /// A scheme other than `http` and `https`.
+    #[error("it must start with http:// or https://, or have no scheme")]
+    Scheme,
+    /// A host without a port, as in `localhost`.
+    #[error("it needs a port, as in localhost:3000")]
+    NoPort,
+    /// Something after the port.
+    #[error("it ends after the port: paths, queries and fragments are passed on as the visitor sent them")]
+    Path,
+    /// A name or password before the host.
+    #[error("it may not hold a user name or password")]
+    UserInfo,
+    /// The host or the port.
+    #[error("{0}")]
+    HostPort(HostPortError),
+}
+
+impl Upstream {
+    /// Parses `3000`, `host:port`, `http://host[:port]` or `https://host[:port]`.
+    ///
+    /// A bare port is `localhost`. Port 443 without a scheme is `https`; everything else without one is `http`.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse(text: &str) -> Result<Self, UpstreamError> {
+        if text.is_empty() {
+            return Err(UpstreamError::Empty);
+        }
+        if text.bytes().all(|b| b.is_ascii_digit()) {
+            let port = host_port::parse_port(text).map_err(UpstreamError::HostPort)?;
+            return Ok(Self::new(None, "localhost".to_owned(), port));
+        }
+        let (scheme, rest) = split_scheme(text)?;
+        if rest.contains('@') {
+            return Err(UpstreamError::UserInfo);
+        }
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '\\']) {
+            return Err(UpstreamError::Path);
+        }
+        if let (None, Some(port)) = (scheme, rest.strip_prefix(':'))
+            && !port.contains(':')
+        {
+            return Self::parse(port);
+        }
+        let (host, port) = host_port::split(rest).map_err(UpstreamError::HostPort)?;
+        let port = match (port, scheme) {
+            (Some(port), _) => port,
+            (None, Some(Scheme::Http)) => 80,
+            (None, Some(Scheme::Https)) => 443,
+            (None, None) => return Err(UpstreamError::NoPort),
+        };
+        Ok(Self::new(scheme, host, port))
+    }
+
+    fn new(scheme: Option<Scheme>, host: String, port: u16) -> Self {
+        let scheme = scheme.unwrap_or(if port == 443 { Scheme::Https } else { Scheme::Http });
+        Self { scheme, host, port }
+    }
+
+    /// How the agent speaks to it.
+    #[must_use]
+    pub const fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Its host: a name or an address, lower-case, without brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its port.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Whether it is this computer by its very name. Certificates of such upstreams are not verified.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        host_port::is_loopback(&self.host)
+    }
+
+    /// The name under which the server remembers which endpoint this upstream had: its text, shortened with a hash
+    /// if it is longer than [`LABEL_BYTES_MAX`] bytes. Different spellings of one upstream have one label.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let text = self.to_string();
+        if text.len() <= LABEL_BYTES_MAX {
+            return text;
+        }
+        let hash = format!("~{:016x}", fnv1a(text.as_bytes()));
+        let kept = text.get(..LABEL_BYTES_MAX - hash.len()).unwrap_or_default();
+        format!("{kept}{hash}")
+    }
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}:{}", host_port::in_url(&self.host), self.port)
+    }
+}
+
+impl FromStr for Upstream {
+    type Err = UpstreamError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text)
+    }
+}
+
+fn split_scheme(text: &str) -> Result<(Option<Scheme>, &str), UpstreamError> {
+    match text.split_once("://") {
+        None => Ok((None, text)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") => Ok((Some(Scheme::Http), rest)),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("https") => Ok((Some(Scheme::Https), rest)),
+        Some(_) => Err(UpstreamError::Scheme),
+    }
+}
+
+/// FNV-1a, 64 bits: stable across versions, which the standard library's hashers are not.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests;

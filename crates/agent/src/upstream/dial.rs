@@ -1,0 +1,129 @@
+//! Connecting to the upstream. A connection that is dropped before it was carried to its end is reset, so that the
+//! upstream cannot take what it got for the whole.
+
+use std::sync::Arc;
+
+use adit_net::dial::{DialError, dial};
+use adit_net::socket::reset_on_drop;
+use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
+use rustls::ClientConfig;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
+
+use super::{Scheme, Upstream, any_certificate};
+use crate::limits::UPSTREAM_DIAL;
+
+/// HTTP/1.1 is what nodes speak through the agent.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+/// How to connect to one upstream.
+pub(crate) struct Dialler {
+    upstream: Upstream,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A connection to the upstream.
+pub(crate) enum Dialled {
+    /// `http`.
+    Plain(Guarded<TcpStream>),
+    /// `https`.
+    Tls(Guarded<Box<TlsStream<TcpStream>>>),
+}
+
+/// Why there is no connection to the upstream. It saw nothing of the visitor.
+#[derive(Debug, Error)]
+pub(crate) enum UpstreamDialError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] HandshakeError),
+}
+
+impl Dialler {
+    /// Prepares for an upstream.
+    ///
+    /// A certificate of this very computer is not verified: it is self-signed as a rule, and whoever could stand in
+    /// between already controls this computer. Every other one is, against the public roots.
+    ///
+    /// # Errors
+    /// None that a user can cause.
+    pub(crate) fn new(upstream: Upstream) -> Result<Self, TlsConfigError> {
+        let tls = match upstream.scheme() {
+            Scheme::Http => None,
+            Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(PROTOCOLS)?),
+            Scheme::Https => Some(tls::http_client(&Roots::public(), PROTOCOLS)?),
+        };
+        Ok(Self { upstream, tls })
+    }
+
+    /// The upstream.
+    pub(crate) const fn upstream(&self) -> &Upstream {
+        &self.upstream
+    }
+
+    /// Connects, within [`UPSTREAM_DIAL`] in all. Its name is resolved each time.
+    ///
+    /// # Errors
+    /// See [`UpstreamDialError`].
+    pub(crate) async fn dial(&self) -> Result<Dialled, UpstreamDialError> {
+        let deadline = Instant::now() + UPSTREAM_DIAL;
+        let stream = dial(self.upstream.host(), self.upstream.port(), deadline).await?;
+        let Some(config) = &self.tls else { return Ok(Dialled::Plain(Guarded::new(stream))) };
+        let stream = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline).await?;
+        Ok(Dialled::Tls(Guarded::new(Box::new(stream))))
+    }
+}
+
+/// Something with a TCP socket at its bottom.
+pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
+    /// The socket.
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for Box<TlsStream<TcpStream>> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
+/// A connection that is reset when it is dropped, unless it was [completed](Guarded::complete): also when its task
+/// is aborted or panics.
+pub(crate) struct Guarded<T: Socket> {
+    io: T,
+    is_complete: bool,
+}
+
+impl<T: Socket> Guarded<T> {
+    const fn new(io: T) -> Self {
+        Self { io, is_complete: false }
+    }
+
+    /// The connection.
+    pub(crate) const fn io(&mut self) -> &mut T {
+        &mut self.io
+    }
+
+    /// Both directions ended in order: the connection may be closed.
+    pub(crate) fn complete(mut self) {
+        self.is_complete = true;
+    }
+}
+
+impl<T: Socket> Drop for Guarded<T> {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            reset_on_drop(self.io.socket());
+        }
+    }
+}

@@ -1,0 +1,93 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use super::{Upstream, UpstreamError};
+use crate::host_port::HostPortError;
+
+#[test]
+fn what_people_write() {
+    let cases = [
+        ("3000", "http://localhost:3000"),
+        (":3000", "http://localhost:3000"),
+        ("65535", "http://localhost:65535"),
+        ("443", "https://localhost:443"),
+        ("localhost:3000", "http://localhost:3000"),
+        ("LocalHost:3000", "http://localhost:3000"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("my_app.lan:80", "http://my_app.lan:80"),
+        ("box:443", "https://box:443"),
+        ("http://box:443", "http://box:443"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("http://localhost:3000/", "http://localhost:3000"),
+        ("HTTP://localhost", "http://localhost:80"),
+        ("https://localhost", "https://localhost:443"),
+        ("https://[0:0::1]:8443", "https://[::1]:8443"),
+    ];
+    for (text, shown) in cases {
+        assert_eq!(
+            Upstream::parse(text).map(|upstream| upstream.to_string()),
+            Ok(shown.to_owned()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn what_is_refused() {
+    use UpstreamError::{Empty, HostPort, NoPort, Path, Scheme, UserInfo};
+    let cases = [
+        ("", Empty),
+        (":", Empty),
+        ("0", HostPort(HostPortError::Port)),
+        ("65536", HostPort(HostPortError::Port)),
+        ("99999999999999999999", HostPort(HostPortError::Port)),
+        ("-1", NoPort),
+        ("+80", HostPort(HostPortError::HostCharacter)),
+        ("localhost", NoPort),
+        ("localhost:", HostPort(HostPortError::Port)),
+        ("localhost:+80", HostPort(HostPortError::Port)),
+        ("localhost:http", HostPort(HostPortError::Port)),
+        ("http://:3000", HostPort(HostPortError::NoHost)),
+        ("http://", HostPort(HostPortError::NoHost)),
+        ("::1:3000", HostPort(HostPortError::Brackets)),
+        ("fe80::1:3000", HostPort(HostPortError::Brackets)),
+        ("[::1", HostPort(HostPortError::Brackets)),
+        ("[localhost]:3000", HostPort(HostPortError::Brackets)),
+        ("[::1]3000", HostPort(HostPortError::Port)),
+        ("ftp://localhost:21", Scheme),
+        ("unix:///run/app.sock", Scheme),
+        ("http://localhost:3000/path", Path),
+        ("http://localhost:3000?query", Path),
+        ("localhost:3000#fragment", Path),
+        ("http://user:word@localhost:3000", UserInfo),
+        ("local host:3000", HostPort(HostPortError::HostCharacter)),
+        ("localhost\n:3000", HostPort(HostPortError::HostCharacter)),
+        ("bücher:3000", HostPort(HostPortError::HostCharacter)),
+    ];
+    for (text, error) in cases {
+        assert_eq!(Upstream::parse(text), Err(error), "{text:?}");
+    }
+}
+
+#[test]
+fn this_computer_by_its_name() {
+    for text in ["3000", "127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "[::ffff:127.0.0.1]:1", "app.localhost:1"] {
+        assert!(Upstream::parse(text).unwrap().is_loopback(), "{text}");
+    }
+    for text in ["localhost.example:1", "notlocalhost:1", "10.0.0.1:1", "0.0.0.0:1", "[::2]:1"] {
+        assert!(!Upstream::parse(text).unwrap().is_loopback(), "{text}");
+    }
+}
+
+#[test]
+fn labels_are_bounded_and_distinct() {
+    let named = |length: usize, end: &str| {
+        // "http://" and ":80" are 10 bytes.
+        Upstream::parse(&format!("http://{}{end}:80", "a".repeat(length - 10 - end.len()))).unwrap().label()
+    };
+    assert_eq!(named(63, "").len(), 63);
+    assert_eq!(named(64, ""), format!("http://{}:80", "a".repeat(54)));
+    assert_eq!(named(65, "").len(), 64);
+    assert_ne!(named(200, "x"), named(200, "y"));
+    assert_eq!(Upstream::parse("3000").unwrap().label(), Upstream::parse("localhost:3000").unwrap().label());
+}
