@@ -1,0 +1,108 @@
+//! `aditd up`: control plane and node in one process.
+
+mod settings;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use adit_api::capability::NodeAddress;
+use adit_control_plane::{Clock, ControlPlane};
+use adit_net::listen::bind;
+use adit_process::shutdown::Shutdown;
+use adit_process::signals::Signals;
+use adit_process::tasks::Tasks;
+use adit_server::Server;
+use adit_store::Store;
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::cli::UpArgs;
+use crate::supervise;
+use settings::Settings;
+
+/// Where the process serves, for a program that started it.
+#[derive(Serialize)]
+struct Ready<'a> {
+    https_port: u16,
+    http_port: Option<u16>,
+    domain: &'a str,
+    app_host: &'a str,
+    /// The certificate authority to trust; none when the certificate comes from files.
+    ca_file: Option<&'a Path>,
+}
+
+/// Runs until a signal, or until a part fails.
+pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen()?;
+    let settings = Settings::read(&args, database_url.as_deref())?;
+    let store = Store::open(&settings.database).await.context("the database cannot be opened")?;
+    let https = bind(settings.listen)?;
+    let http = settings.http_listen.map(bind).transpose()?;
+    let tls_port = https.local_addr()?.port();
+    let plain_port = http.as_ref().map(|http| http.local_addr().map(|a| a.port())).transpose()?;
+    let public_port = settings.public_port.unwrap_or(tls_port);
+
+    let node = NodeAddress {
+        host: settings.app_host.to_string(),
+        port: public_port,
+        sni: settings.app_host.to_string(),
+    };
+    let for_control_plane = adit_control_plane::Settings {
+        domain: settings.domain.clone(),
+        reserved: vec![settings.app_host.clone()],
+        nodes: vec![node],
+        trust_roots: Vec::new(),
+    };
+    let control_plane = ControlPlane::start(store, for_control_plane, Clock::wall())
+        .await
+        .context("the control plane cannot start")?;
+    let server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
+        .reserve(settings.app_host.clone(), control_plane.service())
+        .public_port(public_port)
+        .build();
+
+    let ready = Ready {
+        https_port: tls_port,
+        http_port: plain_port,
+        domain: settings.domain.as_str(),
+        app_host: settings.app_host.as_str(),
+        ca_file: settings.ca_file.as_deref(),
+    };
+    announce(&ready, args.ready_file.as_deref())?;
+
+    let (trigger, shutdown) = Shutdown::new();
+    let certificates = settings.certificates;
+    let (for_server, for_control_plane) = (shutdown.clone(), shutdown);
+    supervise::supervise(
+        &Tasks::new("aditd"),
+        &trigger,
+        async move { Ok(server.run(https, http, certificates, for_server).await?) },
+        async move {
+            control_plane.housekeeping(for_control_plane).await;
+            Ok(())
+        },
+        async move {
+            signals.terminate().await;
+            Ok(())
+        },
+    )
+    .await
+}
+
+/// The listeners are bound, so whoever reads this can connect.
+fn announce(ready: &Ready<'_>, file: Option<&Path>) -> anyhow::Result<()> {
+    tracing::info!(
+        https_port = ready.https_port,
+        http_port = ready.http_port,
+        domain = ready.domain,
+        app_host = ready.app_host,
+        ca_file = ready.ca_file.map(|file| tracing::field::display(file.display())),
+        "serving"
+    );
+    let Some(file) = file else { return Ok(()) };
+    // Written beside and renamed: a reader never sees half of it.
+    let beside = file.with_extension("partial");
+    std::fs::write(&beside, serde_json::to_vec(ready)?)
+        .and_then(|()| std::fs::rename(&beside, file))
+        .with_context(|| format!("cannot write {}", file.display()))
+}
