@@ -1,0 +1,38 @@
+//! Adit from outside: real processes, real sockets, nothing inside known.
+//!
+//! A [`Stack`] is a running `aditd`, an [`Agent`] a running `adit`, an [`Origin`] the upstream behind it and a
+//! [`Visitor`] whoever comes through. A [`Scene`] is one of each, ready. The tests in `tests/` are written against what
+//! Adit promises; what they start ends with them, and its logs are printed, which the runner shows when a test fails.
+#![forbid(unsafe_code)]
+#![expect(clippy::missing_errors_doc, reason = "every error of this crate is a test that fails")]
+
+mod agent;
+mod body;
+mod database;
+mod limits;
+mod origin;
+mod pattern;
+mod program;
+mod programs;
+mod proxy;
+mod raw_origin;
+mod scene;
+mod stack;
+mod tls;
+mod visitor;
+mod wait;
+
+pub use agent::{Agent, Home};
+pub use body::{Digest, Parts, body_of, digest, empty, patterned, text};
+pub use database::Database;
+pub use limits::{EVENT_WITHIN, REVOKED_WITHIN, full, large_body_bytes};
+pub use origin::{Origin, Upload};
+pub use pattern::Pattern;
+pub use program::Program;
+pub use proxy::Proxy;
+pub use raw_origin::{RawOrigin, head_of};
+pub use rustix::process::Signal;
+pub use scene::Scene;
+pub use stack::{Key, Options, Stack};
+pub use visitor::{Connection, Visitor};
+pub use wait::{until, within};

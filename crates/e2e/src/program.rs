@@ -1,0 +1,120 @@
+//! One running program of a test.
+
+use std::fs::{self, File};
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::NamedTempFile;
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::wait::within;
+
+/// How long a killed program may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Of a longer log only the end is printed.
+const LOG_BYTES_PRINTED_MAX: usize = 128 * 1024;
+
+/// A running program. Dropping it kills it, waits until it is gone, and prints what it wrote; the runner shows that when the test fails.
+#[derive(Debug)]
+pub struct Program {
+    name: &'static str,
+    child: Child,
+    pid: Pid,
+    log: NamedTempFile,
+}
+
+impl Program {
+    /// Starts `command`. What it writes is kept.
+    pub fn start(name: &'static str, mut command: Command) -> Result<Self> {
+        let log = NamedTempFile::new().context("no file for a log")?;
+        let output = File::options().append(true).open(log.path()).context("the log cannot be written")?;
+        command.stdout(output);
+        Self::spawn(name, command, log)
+    }
+
+    /// The same, but its standard output is for the caller to read.
+    pub fn start_for_reading(name: &'static str, mut command: Command) -> Result<(Self, ChildStdout)> {
+        let log = NamedTempFile::new().context("no file for a log")?;
+        command.stdout(Stdio::piped());
+        let mut program = Self::spawn(name, command, log)?;
+        let output = program.child.stdout.take().context("no output")?;
+        Ok((program, output))
+    }
+
+    fn spawn(name: &'static str, mut command: Command, log: NamedTempFile) -> Result<Self> {
+        let errors = File::options().append(true).open(log.path()).context("the log cannot be written")?;
+        let child = command.stdin(Stdio::null()).stderr(errors).kill_on_drop(true).spawn();
+        let child = child.with_context(|| format!("{name} does not start"))?;
+        let raw = child.id().and_then(|id| i32::try_from(id).ok()).context("no process id")?;
+        let pid = Pid::from_raw(raw).context("process id 0")?;
+        Ok(Self { name, child, pid, log })
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill_process(self.pid, signal).with_context(|| format!("{} takes no signal", self.name))
+    }
+
+    /// Ends it as a power cut would, and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        within("a killed program is gone", GONE_WITHIN, self.child.kill()).await??;
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub async fn end(&mut self, deadline: Duration) -> Result<ExitStatus> {
+        let what = format!("{} ends", self.name);
+        Ok(within(&what, deadline, self.child.wait()).await??)
+    }
+
+    /// Whether it runs.
+    pub fn running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// What everybody on this computer can see of how it was started.
+    pub fn command_line(&self) -> Result<String> {
+        let path = format!("/proc/{}/cmdline", self.pid.as_raw_nonzero());
+        let bytes = fs::read(&path).with_context(|| format!("{} is gone", self.name))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The most memory that it has ever had resident, in bytes.
+    pub fn peak_resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
+        let status = fs::read_to_string(&path).with_context(|| format!("{} is gone", self.name))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM is no number")?;
+        Ok(kib * 1024)
+    }
+
+    /// What it has written so far and nobody read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log.path()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn gone(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Program {
+    #[expect(clippy::print_stderr, reason = "the runner captures it and shows it when the test fails")]
+    fn drop(&mut self) {
+        // An error here means that it has ended already.
+        drop(self.child.start_kill());
+        let deadline = Instant::now() + GONE_WITHIN;
+        while !self.gone() && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        let log = self.log();
+        let from = log.len().saturating_sub(LOG_BYTES_PRINTED_MAX);
+        let tail = log.get(log.ceil_char_boundary(from)..).unwrap_or_default();
+        eprintln!("--- log of {} ({}) ---\n{tail}--- end ---", self.name, self.pid.as_raw_nonzero());
+    }
+}

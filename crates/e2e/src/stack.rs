@@ -1,0 +1,203 @@
+//! A running `aditd` with everything in one process.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::database::Database;
+use crate::limits::{COMMAND_WITHIN, LOOK_EVERY, START_WITHIN};
+use crate::program::Program;
+use crate::programs;
+use crate::wait::within;
+
+/// What is different from a fresh stack on SQLite.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Tenants and keys are there, not in SQLite.
+    pub database: Option<Database>,
+    /// The port in URLs, and where agents are sent.
+    pub public_port: Option<u16>,
+    /// What the server logs.
+    pub log: Option<&'static str>,
+}
+
+/// A running server with its data folder. Both end with it.
+#[derive(Debug)]
+pub struct Stack {
+    program: Program,
+    ready: Ready,
+    options: Options,
+    data: TempDir,
+}
+
+/// An API key of a tenant.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Key {
+    /// Its public name.
+    pub id: String,
+    /// What an agent signs in with.
+    #[serde(rename = "key")]
+    pub secret: String,
+}
+
+/// What the server says about itself as soon as it serves.
+#[derive(Clone, Debug, Deserialize)]
+struct Ready {
+    https_port: u16,
+    http_port: u16,
+    domain: String,
+    app_host: String,
+    ca_file: PathBuf,
+}
+
+impl Stack {
+    /// A server on a new data folder.
+    pub async fn start() -> Result<Self> {
+        Self::start_with(Options::default()).await
+    }
+
+    /// The same, with something different.
+    pub async fn start_with(options: Options) -> Result<Self> {
+        let data = TempDir::with_prefix("adit-e2e-").context("no data folder")?;
+        let (program, ready) = serve(data.path(), &options, [0, 0]).await?;
+        Ok(Self { program, ready, options, data })
+    }
+
+    /// Starts the server again, on the same ports and data. Whoever calls this has ended it before.
+    pub async fn start_again(&mut self) -> Result<()> {
+        ensure!(!self.program.running()?, "the server still runs");
+        let ports = [self.ready.https_port, self.ready.http_port];
+        let (program, ready) = serve(self.data.path(), &self.options, ports).await?;
+        (self.program, self.ready) = (program, ready);
+        Ok(())
+    }
+
+    /// A new tenant of this name with an API key.
+    pub async fn tenant(&self, name: &str) -> Result<Key> {
+        self.admin::<serde_json::Value>(&["tenant", "create", name]).await?;
+        self.key(name, "first").await
+    }
+
+    /// Another API key of a tenant.
+    pub async fn key(&self, tenant: &str, name: &str) -> Result<Key> {
+        self.admin(&["apikey", "create", "--tenant", tenant, "--name", name]).await
+    }
+
+    /// Revokes an API key.
+    pub async fn revoke(&self, key: &Key) -> Result<()> {
+        self.admin_silent(&["apikey", "revoke", &key.id]).await
+    }
+
+    /// `aditd admin ARGUMENTS`, whatever it prints.
+    pub async fn admin_silent(&self, arguments: &[&str]) -> Result<()> {
+        self.run_admin(arguments).await?;
+        Ok(())
+    }
+
+    /// What `aditd admin ARGUMENTS --json` prints.
+    pub async fn admin<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T> {
+        let output = self.run_admin(arguments).await?;
+        serde_json::from_slice(&output)
+            .with_context(|| format!("aditd admin prints {:?}", String::from_utf8_lossy(&output)))
+    }
+
+    async fn run_admin(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+        let mut command = aditd(&self.options)?;
+        command.args(["admin", "--data"]).arg(self.data.path()).args(arguments).arg("--json");
+        let output = within("aditd admin ends", COMMAND_WITHIN, command.output()).await??;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "aditd admin {arguments:?}: {}: {errors}", output.status);
+        Ok(output.stdout)
+    }
+
+    /// Where agents and visitors connect over TLS.
+    #[must_use]
+    pub fn https(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ready.https_port))
+    }
+
+    /// Where visitors connect in the clear.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.ready.http_port))
+    }
+
+    /// The name under which endpoints get theirs.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.ready.domain
+    }
+
+    /// The name of the API.
+    #[must_use]
+    pub fn app_host(&self) -> &str {
+        &self.ready.app_host
+    }
+
+    /// The certificate that visitors and agents trust.
+    #[must_use]
+    pub fn ca_file(&self) -> &Path {
+        &self.ready.ca_file
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        self.data.path()
+    }
+
+    /// The running server.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
+async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Program, Ready)> {
+    let ready_file = data.join("ready.json");
+    // One that ended by force leaves its own behind.
+    if ready_file.exists() {
+        std::fs::remove_file(&ready_file).context("an old ready file stays")?;
+    }
+    let mut command = aditd(options)?;
+    command.args(["up", "--dev", "--data"]).arg(data);
+    for (flag, port) in ["--listen", "--http-listen"].iter().zip(ports) {
+        command.arg(flag).arg(format!("127.0.0.1:{port}"));
+    }
+    command.arg("--ready-file").arg(&ready_file);
+    if let Some(log) = options.log {
+        command.arg("--log").arg(log);
+    }
+    if let Some(port) = options.public_port {
+        command.arg("--public-port").arg(port.to_string());
+    }
+    let mut program = Program::start("aditd", command)?;
+    let ready = within("aditd is ready", START_WITHIN, ready(&mut program, &ready_file)).await??;
+    Ok((program, ready))
+}
+
+async fn ready(program: &mut Program, file: &Path) -> Result<Ready> {
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    loop {
+        look.tick().await;
+        if file.exists() {
+            let text = std::fs::read(file).context("the ready file cannot be read")?;
+            return serde_json::from_slice(&text).context("the ready file is not what it should be");
+        }
+        ensure!(program.running()?, "aditd ended before it served: {}", program.log());
+    }
+}
+
+/// Nothing of the developer's environment leaks in.
+fn aditd(options: &Options) -> Result<Command> {
+    let mut command = Command::new(programs::aditd()?);
+    command.env_clear().kill_on_drop(true);
+    if let Some(database) = &options.database {
+        command.env("DATABASE_URL", database.url());
+    }
+    Ok(command)
+}
