@@ -26,7 +26,7 @@ pub use config::Config;
 pub use control::{Control, ControlReceiver, ControlSender, SendError};
 pub use driver::Driver;
 pub use incoming::{Arrival, Incoming};
-pub use pump::{PumpEnd, PumpLimits, Traffic, pump};
+pub use pump::{PumpEnd, PumpLimits, Severed, Traffic, pump};
 pub use session::{OpenError, Session};
 pub use setup::{connect, serve};
 pub use stream::{Answer, Stream, StreamError};

@@ -27,19 +27,39 @@ pub struct PumpLimits {
     pub half_closed_idle: Duration,
     /// What the peer is told when the socket breaks.
     pub broken: AbortCode,
+    /// What to do with bytes that have arrived when the peer lets go of the stream.
+    pub severed: Severed,
+}
+
+/// What a [`pump`] does when its peer has let go of the stream while the socket does not take what came before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severed {
+    /// Ends at once: whoever asked is gone, and its place is taken by the next.
+    CutAtOnce,
+    /// Delivers first, for as long as the socket takes something within the idle time: the peer may have ended its direction in order
+    /// before it went.
+    DeliverFirst,
 }
 
 impl PumpLimits {
     /// For an agent, whose socket is the upstream's.
     #[must_use]
     pub fn of_agent() -> Self {
-        Self { half_closed_idle: HALF_CLOSED_IDLE, broken: AbortCode::UpstreamBroken }
+        Self {
+            half_closed_idle: HALF_CLOSED_IDLE,
+            broken: AbortCode::UpstreamBroken,
+            severed: Severed::CutAtOnce,
+        }
     }
 
     /// For a server, whose socket is the visitor's.
     #[must_use]
     pub fn of_server() -> Self {
-        Self { half_closed_idle: HALF_CLOSED_IDLE, broken: AbortCode::VisitorGone }
+        Self {
+            half_closed_idle: HALF_CLOSED_IDLE,
+            broken: AbortCode::VisitorGone,
+            severed: Severed::DeliverFirst,
+        }
     }
 }
 
@@ -62,13 +82,15 @@ impl Traffic {
     }
 }
 
-/// How a [`pump`] ended. After anything but [`PumpEnd::Complete`] the socket must be reset, not closed: whoever is
-/// behind it would else take what it got for the whole.
+/// How a [`pump`] ended. After anything but [`PumpEnd::Complete`] and [`PumpEnd::Unread`] the socket must be reset, not
+/// closed: whoever is behind it would else take what it got for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PumpEnd {
     /// Both directions ended in order.
     Complete,
+    /// The peer ended its direction in order and let go of the stream without reading all of ours.
+    Unread,
     /// The stream or its connection ended without a word.
     Cut,
     /// The peer gave the stream up.
@@ -95,10 +117,11 @@ where
         to_io: Way::Open,
         to_stream: Way::Open,
         needs_flush: false,
+        is_severed: false,
         broken: None,
         idle: None,
     };
-    let end = poll_fn(|cx| pump.poll(cx, limits.half_closed_idle)).await;
+    let end = poll_fn(|cx| pump.poll(cx, &limits)).await;
     match end {
         PumpEnd::Broken(_) => pump.stream.abort(limits.broken),
         PumpEnd::Idle => pump.stream.abort(AbortCode::Idle),
@@ -114,6 +137,7 @@ struct Pump<'a, I> {
     to_io: Way,
     to_stream: Way,
     needs_flush: bool,
+    is_severed: bool,
     broken: Option<io::ErrorKind>,
     idle: Option<Pin<Box<Sleep>>>,
 }
@@ -127,7 +151,7 @@ enum Way {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
-    fn poll(&mut self, cx: &mut Context<'_>, idle: Duration) -> Poll<PumpEnd> {
+    fn poll(&mut self, cx: &mut Context<'_>, limits: &PumpLimits) -> Poll<PumpEnd> {
         let moved_before = self.moved();
         if let Poll::Ready(Err(end)) = self.poll_to_io(cx) {
             return Poll::Ready(end);
@@ -135,14 +159,36 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
         if let Poll::Ready(Err(end)) = self.poll_to_stream(cx) {
             return Poll::Ready(end);
         }
-        match (self.to_io, self.to_stream) {
-            (Way::Over, Way::Over) => Poll::Ready(self.broken.map_or(PumpEnd::Complete, PumpEnd::Broken)),
-            // Nobody would read what we still send; and where the socket takes nothing, nobody reads the stream's end.
-            (_, Way::Open | Way::Ending) if self.stream.poll_severed(cx).is_ready() => {
-                Poll::Ready(PumpEnd::Cut)
+        if self.to_stream != Way::Over && self.stream.poll_severed(cx).is_ready() {
+            self.sever();
+        }
+        // Nobody would read what we still send; and where the socket takes nothing, nobody reads the stream's end.
+        if self.is_severed && self.to_io == Way::Open {
+            if limits.severed == Severed::CutAtOnce {
+                return Poll::Ready(PumpEnd::Cut);
             }
-            (Way::Over, _) | (_, Way::Over) => self.poll_idle(cx, idle, moved_before),
+            // What arrived since it was looked at last wakes nobody.
+            if let Poll::Ready(Err(end)) = self.poll_to_io(cx) {
+                return Poll::Ready(end);
+            }
+        }
+        match (self.to_io, self.to_stream) {
+            (Way::Over, Way::Over) => Poll::Ready(self.over()),
+            (Way::Over, _) | (_, Way::Over) => self.poll_idle(cx, limits.half_closed_idle, moved_before),
             _ => Poll::Pending,
+        }
+    }
+
+    fn sever(&mut self) {
+        self.is_severed = true;
+        self.to_stream = Way::Over;
+    }
+
+    fn over(&self) -> PumpEnd {
+        match (self.broken, self.is_severed) {
+            (Some(kind), _) => PumpEnd::Broken(kind),
+            (None, true) => PumpEnd::Unread,
+            (None, false) => PumpEnd::Complete,
         }
     }
 
@@ -202,12 +248,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
                 Ok(0) => self.to_stream = Way::Ending,
                 Ok(bytes) => count(&self.traffic.to_stream, bytes),
                 Err(FromIoError::Io(error)) => return Poll::Ready(Err(PumpEnd::Broken(error.kind()))),
-                Err(FromIoError::Stream(error)) => return Poll::Ready(Err(self.failed_to_write(cx, error))),
+                Err(FromIoError::Stream(error)) => return Poll::Ready(self.failed_to_write(cx, error)),
             }
         }
         if self.to_stream == Way::Ending {
             if let Err(error) = ready!(self.stream.poll_end(cx)) {
-                return Poll::Ready(Err(self.failed_to_write(cx, error)));
+                return Poll::Ready(self.failed_to_write(cx, error));
             }
             self.to_stream = Way::Over;
         }
@@ -215,10 +261,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
     }
 
     /// What the reading half knows of the reason is more than what writing found.
-    fn failed_to_write(&mut self, cx: &mut Context<'_>, error: StreamError) -> PumpEnd {
+    fn failed_to_write(&mut self, cx: &mut Context<'_>, error: StreamError) -> Result<(), PumpEnd> {
         match self.stream.poll_data(cx) {
-            Poll::Ready(Err(reason)) => end_of(reason),
-            _ => end_of(error),
+            Poll::Ready(Err(reason)) => Err(end_of(reason)),
+            _ if error == StreamError::Cut => {
+                self.sever();
+                Ok(())
+            }
+            _ => Err(end_of(error)),
         }
     }
 

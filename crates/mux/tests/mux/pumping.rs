@@ -27,7 +27,14 @@ struct Case {
     _incoming: Incoming,
 }
 
-async fn pumped<I>(mut upstream: I) -> Case
+async fn pumped<I>(upstream: I) -> Case
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    pumped_within(upstream, PumpLimits::of_agent()).await
+}
+
+async fn pumped_within<I>(mut upstream: I, limits: PumpLimits) -> Case
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -35,8 +42,7 @@ where
     let (stream, theirs) = within(pair.stream()).await;
     let traffic = Arc::new(Traffic::default());
     let counted = Arc::clone(&traffic);
-    let pump =
-        tokio::spawn(async move { pump(theirs, &mut upstream, PumpLimits::of_agent(), &counted).await });
+    let pump = tokio::spawn(async move { pump(theirs, &mut upstream, limits, &counted).await });
     Case { stream, pump, traffic, session: pair.session, _incoming: pair.incoming }
 }
 
@@ -151,7 +157,7 @@ async fn a_cut_is_seen_after_the_end() {
     let mut heard = Vec::new();
     within(service.read_to_end(&mut heard)).await.unwrap();
     drop(case.stream);
-    assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Cut, "nobody waits for the answer");
+    assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Unread, "nobody waits for the answer");
 }
 
 #[tokio::test]
@@ -167,6 +173,29 @@ async fn what_was_complete_is_delivered_though_the_peer_has_gone() {
     within(service.read_to_end(&mut heard)).await.unwrap();
     assert_eq!(heard, vec![9; 100_000]);
     assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Complete);
+}
+
+#[tokio::test]
+async fn a_server_delivers_an_answer_whose_upstream_stopped_reading() {
+    let (visitor, mut browser) = duplex(16);
+    let mut case = pumped_within(visitor, PumpLimits::of_server()).await;
+    case.stream.write_all(&vec![9; 100_000]).await.unwrap();
+    case.stream.shutdown().await.unwrap();
+    drop(case.stream);
+    let mut heard = Vec::new();
+    within(browser.read_to_end(&mut heard)).await.unwrap();
+    assert_eq!(heard, vec![9; 100_000]);
+    assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Unread);
+
+    let (visitor, mut browser) = duplex(16);
+    let mut case = pumped_within(visitor, PumpLimits::of_server()).await;
+    case.stream.write_all(&vec![9; 100_000]).await.unwrap();
+    case.stream.flush().await.unwrap();
+    drop(case.stream);
+    let mut heard = Vec::new();
+    within(browser.read_to_end(&mut heard)).await.unwrap();
+    assert_eq!(heard, vec![9; 100_000]);
+    assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Cut, "no end was sent");
 }
 
 /// An upstream that fails as told once its bytes are read, or at the first write.
