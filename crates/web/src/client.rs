@@ -4,15 +4,20 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use answer_first::AnswerFirst;
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use crate::body::Body;
 use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
+
+mod answer_first;
 
 /// Sends requests on one connection, one after another.
 pub type Sender = http1::SendRequest<Body>;
@@ -49,7 +54,7 @@ where
         .max_header_size(limits.head_bytes_max)
         .max_headers(limits.headers_max)
         .max_buf_size(BUFFER_BYTES_MAX)
-        .handshake(TokioIo::new(io))
+        .handshake(TokioIo::new(AnswerFirst::new(io)))
         .await?;
     Ok((sender, connection.with_upgrades()))
 }
@@ -75,6 +80,18 @@ pub async fn send(
             None => SendError::Http(error.into_error()),
         }),
     }
+}
+
+/// The transport under a connection that has switched protocols, and what was read of it beyond the response's head.
+///
+/// # Errors
+/// Gives `upgraded` back if it was not made by [`handshake`] over an `I`.
+pub fn into_io<I>(upgraded: Upgraded) -> Result<(I, Bytes), Upgraded>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let parts = upgraded.downcast::<TokioIo<AnswerFirst<I>>>()?;
+    Ok((parts.io.into_inner().into_inner(), parts.read_buf))
 }
 
 #[derive(Default)]

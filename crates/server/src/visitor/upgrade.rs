@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use adit_mux::{PumpEnd, PumpLimits, Stream, Traffic};
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use adit_web::client;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
@@ -47,7 +48,7 @@ async fn splice(visitor: OnUpgrade, upstream: OnUpgrade) -> Result<PumpEnd, Upgr
     let both = async { tokio::try_join!(visitor, upstream) };
     let (visitor, upstream) =
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
-    let (stream, early) = unwrap_stream(upstream)?;
+    let (stream, early) = client::into_io::<Stream>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
     let mut visitor = TokioIo::new(visitor);
     let write_early = async {
         visitor.write_all(&early).await?;
@@ -55,10 +56,4 @@ async fn splice(visitor: OnUpgrade, upstream: OnUpgrade) -> Result<PumpEnd, Upgr
     };
     timeout(HANDSHAKE_DEADLINE, write_early).await.map_err(|_| UpgradeFailure::Deadline)??;
     Ok(adit_mux::pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)
-}
-
-/// The stream under an upgraded upstream connection, and what was read of it beyond the response's head.
-fn unwrap_stream(upgraded: Upgraded) -> Result<(Stream, bytes::Bytes), UpgradeFailure> {
-    let parts = upgraded.downcast::<TokioIo<Stream>>().map_err(|_| UpgradeFailure::ForeignStream)?;
-    Ok((parts.io.into_inner(), parts.read_buf))
 }

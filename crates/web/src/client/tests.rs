@@ -6,10 +6,14 @@
     reason = "tests"
 )]
 
+use std::io::{ErrorKind, Result as IoResult};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
 
 use super::{SendError, Sender, handshake, send};
 use crate::body;
@@ -129,5 +133,60 @@ async fn a_connection_is_used_again() {
         let bytes = response.unwrap().into_body().collect().await.unwrap().to_bytes();
         assert_eq!(bytes, round.to_string());
         sender.ready().await.unwrap();
+    }
+}
+
+/// Answers and lets go while the request is still being written: the write fails before the answer is looked at.
+struct LetsGo {
+    answer: &'static [u8],
+    has_failed: bool,
+}
+
+impl AsyncRead for LetsGo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<IoResult<()>> {
+        if !self.has_failed {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        buf.put_slice(std::mem::take(&mut self.answer));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for LetsGo {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<IoResult<usize>> {
+        self.has_failed = true;
+        Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<IoResult<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_is_read_though_writing_failed_first() {
+    let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+    for (answer, expected) in [(&answer[..], Some("no")), (b"", None)] {
+        let io = LetsGo { answer, has_failed: false };
+        let (mut sender, connection) = handshake(io, ClientLimits::default()).await.unwrap();
+        tokio::spawn(connection);
+        let request = Request::post("/").header("host", "a.example").body(body::full("upload")).unwrap();
+        match (send(&mut sender, request, ClientLimits::default()).await, expected) {
+            (Ok(response), Some(body)) => {
+                assert_eq!(response.status(), 403);
+                assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), body);
+            }
+            (Err(SendError::Http(_)), None) => {}
+            (other, _) => panic!("{other:?}"),
+        }
     }
 }
