@@ -11,6 +11,7 @@ use std::{
 };
 
 use adit_wire::{
+    limits::EARLY_BYTES_MAX,
     record::{AbortCode, RecordHeader},
     stream::{STREAM_HEADER_LEN, StreamHeader},
 };
@@ -48,6 +49,9 @@ pub enum Answer {
 /// an error of kind [`io::ErrorKind::ConnectionReset`], see [`StreamError::of`]. Dropping it before both directions
 /// have ended is a cut for the peer. As with TLS, flush before waiting for the peer: the last record written may still
 /// wait here for room.
+///
+/// The opener may write [`EARLY_BYTES_MAX`] bytes at once; writing more waits for the agent's answer. Until then one task
+/// must do both, reading and writing, because both wait for the same thing.
 #[derive(Debug)]
 pub struct Stream {
     // Fields drop in this order, after `drop`: the place is free a moment before yamux knows, for which its own limit has room.
@@ -61,7 +65,7 @@ impl Stream {
     /// A stream that this side opened. Its header is under way when this returns: yamux announces a stream with the
     /// first bytes only, and a new stream always has room for them.
     pub(crate) fn open(raw: yamux::Stream, place: Place, header: &StreamHeader) -> Result<Self, StreamError> {
-        let mut stream = Self::new(raw, place, Inbound::of_opener(), Phase::Open);
+        let mut stream = Self::new(raw, place, Inbound::of_opener(), (Phase::Open, Some(EARLY_BYTES_MAX)));
         stream.send_now(&header.encode())?;
         Ok(stream)
     }
@@ -69,14 +73,19 @@ impl Stream {
     /// A stream that the peer opened. The peer is told at once that it was accepted: yamux counts unanswered streams
     /// and stops opening at 256 of them.
     pub(crate) fn accept(raw: yamux::Stream, place: Place) -> Result<Self, StreamError> {
-        let mut stream = Self::new(raw, place, Inbound::of_acceptor(), Phase::OwesAnswer);
+        let mut stream = Self::new(raw, place, Inbound::of_acceptor(), (Phase::OwesAnswer, None));
         stream.send_now(&RecordHeader::ACCEPTED.encode())?;
         Ok(stream)
     }
 
-    fn new(raw: yamux::Stream, place: Place, inbound: Inbound, phase: Phase) -> Self {
+    fn new(
+        raw: yamux::Stream,
+        place: Place,
+        inbound: Inbound,
+        (phase, early_left): (Phase, Option<usize>),
+    ) -> Self {
         let seat = place.seat(raw.id().val());
-        let outbound = Outbound::new(phase, seat.shared());
+        let outbound = Outbound::new(phase, early_left, seat.shared());
         Self { seat, raw, inbound, outbound }
     }
 
@@ -105,14 +114,26 @@ impl Stream {
         poll_fn(|cx| self.inbound.poll_answer(cx, (&mut self.raw, &self.seat))).await
     }
 
+    /// The agent's answer, as far as reading has come across it.
+    #[must_use]
+    pub fn answered(&self) -> Option<Answer> {
+        self.inbound.answer()
+    }
+
     /// Says whether the upstream was reached; the acceptor's side only, once, before any byte is written. After
     /// anything but [`Answer::Dialled`] the stream has no further use.
     ///
     /// # Errors
-    /// The stream was cut, or an answer was given before.
+    /// The stream was cut, an answer was given before, or the peer has sent more than [`EARLY_BYTES_MAX`] without one.
     pub async fn send_answer(&mut self, answer: Answer) -> Result<(), StreamError> {
         if self.outbound.phase() != Phase::OwesAnswer {
             return Err(StreamError::NotWritable);
+        }
+        if answer == Answer::Dialled
+            && let Err(error) = self.inbound.set_early_aside((&mut self.raw, &self.seat))
+        {
+            self.outbound.abort_now(AbortCode::Protocol, (&mut self.raw, &self.seat));
+            return Err(error);
         }
         let record = match answer {
             Answer::Dialled => RecordHeader::DIALLED,
@@ -161,7 +182,7 @@ impl Stream {
     ) -> Poll<Result<usize, FromIoError>> {
         ready!(self.poll_writable(cx)).map_err(FromIoError::Stream)?;
         let bytes = ready!(self.outbound.poll_stage_from(cx, io)).map_err(FromIoError::Io)?;
-        match self.outbound.poll_drain(cx, (&mut self.raw, &self.seat)) {
+        match self.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(FromIoError::Stream(error))),
             _ => Poll::Ready(Ok(bytes)),
         }
@@ -175,7 +196,40 @@ impl Stream {
         if self.outbound.phase() != Phase::Open {
             return Poll::Ready(Err(StreamError::NotWritable));
         }
-        self.outbound.poll_drain(cx, (&mut self.raw, &self.seat))
+        ready!(self.poll_early_room(cx))?;
+        self.poll_drain(cx)
+    }
+
+    /// Waits for the agent's answer once all has been sent that may be sent without it.
+    fn poll_early_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let Some(early_left) = self.outbound.early_left() else { return Poll::Ready(Ok(())) };
+        let answer = match self.inbound.answer() {
+            Some(answer) => answer,
+            None if early_left > 0 => return Poll::Ready(Ok(())),
+            None => ready!(self.inbound.poll_answer(cx, (&mut self.raw, &self.seat)))?,
+        };
+        if answer != Answer::Dialled {
+            return Poll::Ready(Err(StreamError::NotReached(answer)));
+        }
+        self.outbound.dialled();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        self.outbound.poll_drain(cx, (&mut self.raw, &self.seat)).map_err(|error| self.reason(cx, error))
+    }
+
+    /// An agent that says no lets go of the stream at once. A writer that finds it gone must hear the answer, which may
+    /// still be unread: it decides whether the bytes may be sent again.
+    fn reason(&mut self, cx: &mut Context<'_>, error: StreamError) -> StreamError {
+        if self.outbound.early_left().is_none() {
+            return error;
+        }
+        match self.inbound.poll_answer(cx, (&mut self.raw, &self.seat)) {
+            Poll::Ready(Ok(Answer::Dialled)) | Poll::Pending => error,
+            Poll::Ready(Ok(answer)) => StreamError::NotReached(answer),
+            Poll::Ready(Err(reason)) => reason,
+        }
     }
 }
 
@@ -249,7 +303,7 @@ impl AsyncWrite for Stream {
             return Poll::Ready(Ok(0));
         }
         let taken = this.outbound.stage_data(bufs)?;
-        match this.outbound.poll_drain(cx, (&mut this.raw, &this.seat)) {
+        match this.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             _ => Poll::Ready(Ok(taken)),
         }
@@ -261,7 +315,7 @@ impl AsyncWrite for Stream {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(this.outbound.poll_drain(cx, (&mut this.raw, &this.seat)))?;
+        ready!(this.poll_drain(cx))?;
         this.outbound.rest();
         Poll::Ready(Ok(()))
     }

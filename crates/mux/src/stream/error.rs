@@ -22,6 +22,9 @@ pub enum StreamError {
     /// The peer sent a record that has no place here.
     #[error("record {0:?} out of place")]
     OutOfPlace(RecordKind),
+    /// The peer sent more data before our answer than it may.
+    #[error("too much data before the answer")]
+    TooEarly,
     /// The agent did not reach the upstream, so there is nothing to read.
     #[error("upstream not reached: {0:?}")]
     NotReached(Answer),
@@ -42,7 +45,9 @@ impl From<StreamError> for io::Error {
     fn from(error: StreamError) -> Self {
         let kind = match error {
             StreamError::NotWritable => io::ErrorKind::BrokenPipe,
-            StreamError::Record(_) | StreamError::OutOfPlace(_) => io::ErrorKind::InvalidData,
+            StreamError::Record(_) | StreamError::OutOfPlace(_) | StreamError::TooEarly => {
+                io::ErrorKind::InvalidData
+            }
             StreamError::Cut | StreamError::Aborted(_) | StreamError::NotReached(_) => {
                 io::ErrorKind::ConnectionReset
             }

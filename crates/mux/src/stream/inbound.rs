@@ -1,11 +1,13 @@
 //! The reading half of a stream: records taken apart.
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use adit_wire::{
+    limits::EARLY_BYTES_MAX,
     record::{ABORT_BODY_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, abort_code},
     stream::STREAM_HEADER_LEN,
 };
+use bytes::{Buf as _, BytesMut};
 
 use crate::{
     shared::Seat,
@@ -23,6 +25,8 @@ pub(crate) struct Inbound {
     abort: Block<ABORT_BODY_LEN>,
     next: Next,
     expects: Expects,
+    /// Data that came before our own answer; it is read first.
+    early: BytesMut,
 }
 
 /// What the next bytes are.
@@ -62,6 +66,7 @@ impl Inbound {
             abort: Block::new(),
             next: Next::Header,
             expects,
+            early: BytesMut::new(),
         }
     }
 
@@ -82,7 +87,7 @@ impl Inbound {
         mut raw: Raw<'_>,
     ) -> Poll<Result<Answer, StreamError>> {
         loop {
-            if let Expects::Bytes(answer) = self.expects {
+            if let Some(answer) = self.answer() {
                 return Poll::Ready(Ok(answer));
             }
             if let Next::Nothing(end) = self.next {
@@ -92,31 +97,76 @@ impl Inbound {
         }
     }
 
+    /// The agent's answer, as far as it has been read.
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        match self.expects {
+            Expects::Bytes(answer) => Some(answer),
+            Expects::Accepted | Expects::Answer => None,
+        }
+    }
+
+    /// Sets aside the data that has come before our own answer. What is here now was sent without it, so it is bounded:
+    /// afterwards nobody could tell.
+    pub(crate) fn set_early_aside(&mut self, (raw, seat): Raw<'_>) -> Result<(), StreamError> {
+        let mut cx = Context::from_waker(Waker::noop());
+        while let Poll::Ready(Ok(true)) = self.poll_arrived(&mut cx, (&mut *raw, seat)) {
+            let bytes = self.arrived().len();
+            if self.early.len().saturating_add(bytes) > EARLY_BYTES_MAX {
+                self.early = BytesMut::new();
+                self.next = Next::Nothing(Err(StreamError::TooEarly));
+                return Err(StreamError::TooEarly);
+            }
+            let Self { early, packets, .. } = self;
+            early.extend_from_slice(packets.rest().get(..bytes).unwrap_or_default());
+            self.consume_arrived(bytes);
+        }
+        Ok(())
+    }
+
     /// Waits until [`Inbound::data`] is not empty. `false`: the peer has ended its direction.
     pub(crate) fn poll_data(
         &mut self,
         cx: &mut Context<'_>,
-        mut raw: Raw<'_>,
+        raw: Raw<'_>,
     ) -> Poll<Result<bool, StreamError>> {
+        if self.early.is_empty() { self.poll_arrived(cx, raw) } else { Poll::Ready(Ok(true)) }
+    }
+
+    /// Data that can be read without waiting, not always all of it.
+    pub(crate) fn data(&self) -> &[u8] {
+        if self.early.is_empty() { self.arrived() } else { &self.early }
+    }
+
+    /// Takes bytes from the front of [`Inbound::data`].
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        if self.early.is_empty() {
+            return self.consume_arrived(bytes);
+        }
+        self.early.advance(bytes.min(self.early.len()));
+        if self.early.is_empty() {
+            self.early = BytesMut::new();
+        }
+    }
+
+    fn poll_arrived(&mut self, cx: &mut Context<'_>, mut raw: Raw<'_>) -> Poll<Result<bool, StreamError>> {
         loop {
             match self.next {
-                Next::Data { .. } if !self.data().is_empty() => return Poll::Ready(Ok(true)),
+                Next::Data { .. } if !self.arrived().is_empty() => return Poll::Ready(Ok(true)),
                 Next::Nothing(end) => return Poll::Ready(end.map(|()| false)),
                 _ => ready!(self.poll_step(cx, &mut raw)),
             }
         }
     }
 
-    /// Data that has arrived, up to the end of its record.
-    pub(crate) fn data(&self) -> &[u8] {
+    /// Data of the record that is being read.
+    fn arrived(&self) -> &[u8] {
         let Next::Data { bytes_left } = self.next else { return &[] };
         let rest = self.packets.rest();
         rest.get(..bytes_left).unwrap_or(rest)
     }
 
-    /// Takes bytes from the front of [`Inbound::data`].
-    pub(crate) fn consume(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.data().len());
+    fn consume_arrived(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.arrived().len());
         if let Next::Data { bytes_left } = &mut self.next {
             *bytes_left = bytes_left.saturating_sub(bytes);
             if *bytes_left == 0 {
@@ -133,7 +183,8 @@ impl Inbound {
 
     /// Whether reading failed because the peer broke the protocol.
     pub(crate) fn is_violated(&self) -> bool {
-        matches!(self.next, Next::Nothing(Err(StreamError::Record(_) | StreamError::OutOfPlace(_))))
+        let Next::Nothing(Err(error)) = self.next else { return false };
+        matches!(error, StreamError::Record(_) | StreamError::OutOfPlace(_) | StreamError::TooEarly)
     }
 
     /// Gets one step further; what came of it is in `next`.

@@ -24,6 +24,8 @@ pub(crate) struct Outbound {
     staged: Vec<u8>,
     sent: usize,
     phase: Phase,
+    /// Data that may still be sent before the agent has answered; `None` where that is no question.
+    early_left: Option<usize>,
     busy: Busy,
 }
 
@@ -40,17 +42,28 @@ pub(crate) enum Phase {
 type Raw<'a> = (&'a mut yamux::Stream, &'a Seat);
 
 impl Outbound {
-    pub(crate) fn new(phase: Phase, shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(phase: Phase, early_left: Option<usize>, shared: &Arc<Shared>) -> Self {
         Self {
             staged: Vec::new(),
             sent: 0,
             phase,
+            early_left,
             busy: Busy { shared: Arc::clone(shared), is_counted: false },
         }
     }
 
     pub(crate) fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// How much data may still be sent before the agent has answered; `None`: it has.
+    pub(crate) fn early_left(&self) -> Option<usize> {
+        self.early_left
+    }
+
+    /// The agent has the upstream: what is sent has no bound any more.
+    pub(crate) fn dialled(&mut self) {
+        self.early_left = None;
     }
 
     /// Whether our *end* has been sent.
@@ -96,6 +109,7 @@ impl Outbound {
             self.staged.extend_from_slice(piece);
             left = left.saturating_sub(piece.len());
         }
+        self.count_early(taken);
         Ok(taken)
     }
 
@@ -119,6 +133,7 @@ impl Outbound {
                 let header = RecordHeader::data(*bytes).map_err(std::io::Error::other)?;
                 let room = self.staged.first_chunk_mut();
                 *room.ok_or(std::io::ErrorKind::Other)? = header.encode();
+                self.count_early(*bytes);
             }
             _ => self.rest(),
         }
@@ -174,7 +189,13 @@ impl Outbound {
     /// How much data goes into one record now. Counts this stream as busy.
     fn data_bytes_max(&mut self) -> usize {
         self.busy.set(true);
-        if self.busy.shared.busy() > 1 { RECORD_DATA_BYTES_SHARED } else { RECORD_DATA_BYTES_ALONE }
+        let usual =
+            if self.busy.shared.busy() > 1 { RECORD_DATA_BYTES_SHARED } else { RECORD_DATA_BYTES_ALONE };
+        self.early_left.map_or(usual, |left| left.min(usual))
+    }
+
+    fn count_early(&mut self, bytes: usize) {
+        self.early_left = self.early_left.map(|left| left.saturating_sub(bytes));
     }
 }
 
