@@ -219,11 +219,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     }
 
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        match self.heartbeat.poll(cx, self.link.bytes_received()) {
+        let received = self.link.bytes_received();
+        self.shared.hear(received);
+        match self.heartbeat.poll(cx, received) {
             Poll::Pending => Ok(()),
             Poll::Ready(Beat::Dead) => Err(CloseReason::Silent),
             Poll::Ready(Beat::Ping) => {
                 self.control.ping();
+                self.shared.ask();
                 cx.waker().wake_by_ref();
                 Ok(())
             }

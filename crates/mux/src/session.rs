@@ -56,6 +56,8 @@ impl Session {
             return Err(OpenError::Closed);
         }
         let place = self.shared.enter().ok_or(OpenError::Full)?;
+        // Before the stream is there: noted afterwards, the answer might have been heard already.
+        self.shared.ask();
         let (reply, opened) = oneshot::channel();
         self.requests.try_send(OpenRequest { reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => OpenError::Full,
@@ -70,6 +72,19 @@ impl Session {
     #[must_use]
     pub fn open_streams(&self) -> usize {
         self.shared.streams()
+    }
+
+    /// Whether one more stream may be opened now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
+    /// For how long the agent has been asked something that it answers at once, a ping or a stream, and has sent no byte;
+    /// zero if it owes nothing. A link that is dead and does not say so shows here long before the heartbeat gives it up.
+    #[must_use]
+    pub fn unanswered_for(&self) -> Duration {
+        self.shared.unanswered_for()
     }
 
     /// Tells when the session has ended, and why.

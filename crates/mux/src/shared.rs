@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures::task::AtomicWaker;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::close::{CloseReason, Closed};
 
@@ -22,8 +23,19 @@ pub(crate) struct Shared {
     parked: Mutex<HashMap<u32, Arc<Parked>>>,
     asked: Mutex<Option<&'static str>>,
     is_closed: AtomicBool,
+    /// Bytes that the peer has sent so far.
+    heard: AtomicU64,
+    question: Mutex<Option<Question>>,
     reason: watch::Sender<Option<CloseReason>>,
     driver: AtomicWaker,
+}
+
+/// Something that the peer answers at once, if it is there: a ping, or a stream.
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    /// What had been heard of the peer when it was asked.
+    heard: u64,
+    at: Instant,
 }
 
 /// The tasks that wait on one stream, and whether the peer has reset it. yamux wakes them too, but neither after
@@ -55,6 +67,8 @@ impl Shared {
             parked: Mutex::default(),
             asked: Mutex::default(),
             is_closed: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            question: Mutex::default(),
             reason: watch::Sender::new(None),
             driver: AtomicWaker::new(),
         })
@@ -82,6 +96,31 @@ impl Shared {
 
     pub(crate) fn remove_busy(&self) {
         self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes how many bytes the peer has sent so far.
+    pub(crate) fn hear(&self, bytes: u64) {
+        self.heard.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that the peer was asked something that it answers at once.
+    pub(crate) fn ask(&self) {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let mut question = lock(&self.question);
+        if question.is_none_or(|asked| asked.heard != heard) {
+            *question = Some(Question { heard, at: Instant::now() });
+        }
+    }
+
+    /// For how long the peer has been asked without sending a byte.
+    pub(crate) fn unanswered_for(&self) -> Duration {
+        let heard = self.heard.load(Ordering::Relaxed);
+        let waiting = lock(&self.question).filter(|asked| asked.heard == heard);
+        waiting.map_or(Duration::ZERO, |asked| asked.at.elapsed())
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.streams() < self.streams_max
     }
 
     /// Called by the connection when the peer's RST for `id` goes by.

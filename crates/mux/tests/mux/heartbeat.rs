@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    kit::pair_over,
+    kit::{header, pair_over},
     raw::{ACK, CONTROL, PING, Raw, SYN, WINDOW},
 };
 
@@ -41,6 +41,25 @@ async fn the_agent_watches_the_server_too() {
     assert_eq!(start.elapsed().as_secs(), 10);
     assert_eq!(incoming.closed().wait().await, CloseReason::Silent);
     assert_eq!(start.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_without_an_answer_shows() {
+    let (mut raw, session, _control, driver) = Raw::agent_of(&Config::default()).await;
+    tokio::spawn(driver.run());
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(session.unanswered_for(), Duration::ZERO, "nothing was asked");
+    let _stream = session.open(&header()).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(session.unanswered_for().as_secs(), 3);
+    let _another = session.open(&header()).await.unwrap();
+    assert_eq!(session.unanswered_for().as_secs(), 3, "the first question counts");
+    raw.send(WINDOW, 0, CONTROL, 1, &[]).await;
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(session.unanswered_for(), Duration::ZERO, "any byte is an answer");
+    assert!(matches!(raw.next_control().await, Frame::Ping { .. }));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(session.unanswered_for().as_secs(), 2, "a ping is a question");
 }
 
 #[tokio::test(start_paused = true)]
