@@ -7,10 +7,12 @@
 
 mod agents;
 mod builder;
+mod choice;
 mod follow;
 mod ingress;
 mod known;
 pub mod limits;
+mod member;
 mod node;
 mod pool;
 mod registry;

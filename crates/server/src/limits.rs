@@ -17,6 +17,17 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
 /// Endpoints bound over one agent session.
 pub const BINDS_PER_SESSION_MAX: usize = 64;
 
+/// Sessions of one running agent that serve one endpoint: as many as it may open, and as many again that it has lost and
+/// this side has not noticed yet.
+pub const TUNNELS_PER_MEMBER_MAX: usize = 16;
+
+/// An agent that owes an answer for so long is passed over while another session does not: its link may be dead, which
+/// the heartbeat finds out later. A slow network answers within a second.
+pub const SILENT_AFTER: Duration = Duration::from_secs(3);
+
+/// How often a request that waits for its agent looks whether that has fallen silent.
+pub const SILENCE_LOOK: Duration = Duration::from_millis(500);
+
 /// Claims of one session that wait for the directory at once; further binds are told to try later.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 16;
 

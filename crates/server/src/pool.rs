@@ -42,6 +42,11 @@ impl Pool {
         }
     }
 
+    /// How many connections are idle.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// Closes what has been idle for too long, and what is left of a burst.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut state = self.lock();
@@ -89,10 +94,6 @@ mod tests {
         (pool, open)
     }
 
-    fn len(pool: &Pool) -> usize {
-        pool.lock().connections.len()
-    }
-
     #[tokio::test]
     async fn a_burst_is_kept_until_the_sweep() {
         for (put, kept, swept) in [
@@ -103,9 +104,9 @@ mod tests {
             (POOL_BURST_MAX + 1, POOL_BURST_MAX, POOL_IDLE_MAX),
         ] {
             let (pool, _open) = pool_of(put).await;
-            assert_eq!(len(&pool), kept);
+            assert_eq!(pool.len(), kept);
             pool.sweep(Instant::now());
-            assert_eq!(len(&pool), swept);
+            assert_eq!(pool.len(), swept);
         }
     }
 
@@ -127,6 +128,6 @@ mod tests {
         let sender = pool.take().unwrap();
         pool.clear();
         pool.put(sender);
-        assert_eq!(len(&pool), 0);
+        assert_eq!(pool.len(), 0);
     }
 }

@@ -6,28 +6,32 @@ use std::sync::{Arc, Mutex, PoisonError};
 use adit_domain::Epoch;
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, SessionId, TenantId};
 use adit_wire::capability::Capability;
+use adit_wire::control::UnbindReason;
+use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 
 use crate::limits::SESSION_COMMANDS_MAX;
 
-/// A newer epoch took an endpoint; the session must tell its agent.
+/// An endpoint is not the session's any more, and its agent must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Replaced {
+pub(crate) struct Loss {
     pub(crate) endpoint: EndpointId,
+    /// The epoch that won; where there is no winner, the one that ended.
     pub(crate) epoch: Epoch,
+    pub(crate) reason: UnbindReason,
 }
 
 /// Reaches one session. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Commands {
-    replaced: mpsc::Sender<Replaced>,
+    losses: mpsc::Sender<Loss>,
     revoked: Arc<Notify>,
     session: adit_mux::Session,
 }
 
 /// The session's end of its [`Commands`].
 pub(crate) struct Orders {
-    pub(crate) replaced: mpsc::Receiver<Replaced>,
+    pub(crate) losses: mpsc::Receiver<Loss>,
     /// The agent's key, capability or tenant may no longer be here. Apart from the queue, so that the session hears of
     /// it whatever else it waits for.
     pub(crate) revoked: Arc<Notify>,
@@ -35,16 +39,16 @@ pub(crate) struct Orders {
 
 impl Commands {
     pub(crate) fn channel(session: adit_mux::Session) -> (Self, Orders) {
-        let (queue, replaced) = mpsc::channel(SESSION_COMMANDS_MAX);
+        let (queue, losses) = mpsc::channel(SESSION_COMMANDS_MAX);
         let revoked = Arc::new(Notify::new());
-        let orders = Orders { replaced, revoked: Arc::clone(&revoked) };
-        (Self { replaced: queue, revoked, session }, orders)
+        let orders = Orders { losses, revoked: Arc::clone(&revoked) };
+        (Self { losses: queue, revoked, session }, orders)
     }
 
-    /// Tells of a takeover. A session that does not keep up is closed: its agent comes back and learns the truth from
-    /// the answers to its binds.
-    pub(crate) fn replace(&self, replaced: Replaced) {
-        if self.replaced.try_send(replaced).is_err() {
+    /// Tells of a loss. A session that does not keep up is closed: its agent comes back and learns the truth from the
+    /// answers to its binds.
+    pub(crate) fn lose(&self, loss: Loss) {
+        if self.losses.try_send(loss).is_err() {
             self.session.close("commands pile up");
         }
     }
@@ -67,16 +71,28 @@ struct Entry {
     in_force: CapabilityId,
     tenant: TenantId,
     api_key: ApiKeyId,
-    commands: Commands,
+    /// None until its preface is answered.
+    commands: Option<Commands>,
 }
 
+/// The capability keeps as many sessions open as it may.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the capability has as many sessions as it may")]
+pub(crate) struct NoRoom;
+
 impl Registry {
-    /// Enters a session; it leaves when the returned guard is dropped.
-    pub(crate) fn enter(&self, id: SessionId, capability: &Capability, commands: Commands) -> Entered<'_> {
+    /// Enters a session if its capability may have one more; it leaves when the returned guard is dropped. One step, so
+    /// that several that come at once do not pass the limit together.
+    pub(crate) fn enter(&self, id: SessionId, capability: &Capability) -> Result<Entered<'_>, NoRoom> {
         let Capability { id: opened_with, tenant, api_key, .. } = *capability;
-        let entry = Entry { opened_with, in_force: opened_with, tenant, api_key, commands };
-        self.lock().insert(id, entry);
-        Entered { registry: self, id }
+        let mut sessions = self.lock();
+        let open = sessions.values().filter(|entry| entry.stands_on(opened_with)).count();
+        if open >= usize::from(capability.sessions_max) {
+            return Err(NoRoom);
+        }
+        let entry = Entry { opened_with, in_force: opened_with, tenant, api_key, commands: None };
+        sessions.insert(id, entry);
+        Ok(Entered { registry: self, id })
     }
 
     /// A session goes on with another capability.
@@ -84,11 +100,6 @@ impl Registry {
         if let Some(entry) = self.lock().get_mut(&id) {
             entry.in_force = capability;
         }
-    }
-
-    /// How many sessions this capability opened or keeps open.
-    pub(crate) fn sessions_of(&self, capability: CapabilityId) -> usize {
-        self.lock().values().filter(|entry| entry.stands_on(capability)).count()
     }
 
     /// Ends all sessions that came with this key.
@@ -107,7 +118,13 @@ impl Registry {
     }
 
     fn cut(&self, concerned: impl Fn(&Entry) -> bool) {
-        self.lock().values().filter(|entry| concerned(entry)).for_each(|e| e.commands.revoke());
+        let sessions = self.lock();
+        sessions.values().filter(|entry| concerned(entry)).for_each(|entry| {
+            // One without commands looks for revocations as soon as it has them.
+            if let Some(commands) = &entry.commands {
+                commands.revoke();
+            }
+        });
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Entry>> {
@@ -125,6 +142,15 @@ impl Entry {
 pub(crate) struct Entered<'a> {
     registry: &'a Registry,
     id: SessionId,
+}
+
+impl Entered<'_> {
+    /// From now on the session can be reached.
+    pub(crate) fn command(&self, commands: Commands) {
+        if let Some(entry) = self.registry.lock().get_mut(&self.id) {
+            entry.commands = Some(commands);
+        }
+    }
 }
 
 impl Drop for Entered<'_> {

@@ -1,14 +1,50 @@
 //! One live binding of an endpoint to an agent session.
 
-use adit_domain::id::SessionId;
+use adit_domain::id::{InstanceId, SessionId};
 
+use crate::limits::SILENT_AFTER;
 use crate::pool::Pool;
 use crate::registry::Commands;
 
 /// The way to one agent for one endpoint, with its idle upstream connections.
 pub(crate) struct Tunnel {
     pub(crate) session_id: SessionId,
+    /// The running copy of the agent: its sessions are alike.
+    pub(crate) instance: InstanceId,
     pub(crate) session: adit_mux::Session,
     pub(crate) commands: Commands,
     pub(crate) pool: Pool,
+}
+
+/// What speaks against a tunnel, the worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Load {
+    /// Its agent owes an answer for long: perhaps the link is dead, and nobody has been told yet.
+    is_silent: bool,
+    /// Streams that carry something.
+    busy: usize,
+    /// There is no idle connection to its upstream.
+    is_cold: bool,
+}
+
+impl Tunnel {
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.session.is_closed()
+    }
+
+    /// Whether its agent owes an answer for longer than a living one ever should. Such a tunnel is used only if there
+    /// is no other; the heartbeat decides whether it is dead.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.session.unanswered_for() >= SILENT_AFTER
+    }
+
+    /// How much it has to do.
+    pub(crate) fn load(&self) -> Load {
+        let idle = self.pool.len();
+        Load {
+            is_silent: self.is_silent(),
+            busy: self.session.open_streams().saturating_sub(idle),
+            is_cold: idle == 0,
+        }
+    }
 }

@@ -10,10 +10,13 @@ use tokio::time::timeout;
 
 use crate::limits::{PREFACE_DEADLINE, RETRY_AFTER};
 use crate::node::{Node, millis, now};
+use crate::registry::{Entered, NoRoom};
 
 /// An agent that may stay.
-pub(super) struct Admitted {
+pub(super) struct Admitted<'a> {
     pub(super) session: SessionId,
+    /// Its place among the node's sessions.
+    pub(super) entered: Entered<'a>,
     pub(super) capability: Capability,
     /// The running copy, under the agent's signature.
     pub(super) instance: InstanceId,
@@ -34,24 +37,24 @@ pub(super) enum PrefaceFailure {
 }
 
 /// Reads an agent's preface and answers it.
-pub(super) async fn exchange<S>(
-    node: &Node,
+pub(super) async fn exchange<'a, S>(
+    node: &'a Node,
     io: &mut S,
     exporter: &Exporter,
-) -> Result<Admitted, PrefaceFailure>
+) -> Result<Admitted<'a>, PrefaceFailure>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     timeout(PREFACE_DEADLINE, async {
         let mut block = [0; AGENT_PREFACE_LEN];
         io.read_exact(&mut block).await?;
-        let verdict = admit(node, &block, exporter);
         let session = SessionId::new();
+        let verdict = admit(node, &block, exporter, session);
         let status = verdict.as_ref().map_or_else(|status| *status, |_| Status::Ok);
         io.write_all(&answer(node, status, session).encode()).await?;
         io.flush().await?;
         match verdict {
-            Ok((agent, capability)) => Ok(Admitted { session, capability, instance: agent.instance }),
+            Ok(admitted) => Ok(admitted),
             Err(status) => {
                 io.shutdown().await?;
                 Err(PrefaceFailure::Refused(status))
@@ -62,11 +65,12 @@ where
     .map_err(|_| PrefaceFailure::Deadline)?
 }
 
-fn admit(
-    node: &Node,
+fn admit<'a>(
+    node: &'a Node,
     block: &[u8; AGENT_PREFACE_LEN],
     exporter: &Exporter,
-) -> Result<(AgentPreface, Capability), Status> {
+    session: SessionId,
+) -> Result<Admitted<'a>, Status> {
     let (agent, possession) = AgentPreface::decode(block).map_err(PrefaceError::status)?;
     if agent.version().is_none() {
         return Err(Status::VersionUnsupported);
@@ -79,13 +83,11 @@ fn admit(
     if node.trust.is_revoked(&capability) {
         return Err(Status::CapabilityRevoked);
     }
-    if node.agents.sessions_of(capability.id) >= usize::from(capability.sessions_max) {
-        return Err(Status::Overloaded);
-    }
+    let entered = node.agents.enter(session, &capability).map_err(|NoRoom| Status::Overloaded)?;
     if node.shutdown.phase() > Phase::Running {
         return Err(Status::Draining);
     }
-    Ok((agent, capability))
+    Ok(Admitted { session, entered, capability, instance: agent.instance })
 }
 
 fn answer(node: &Node, status: Status, session: SessionId) -> ServerPreface {

@@ -21,7 +21,8 @@ use crate::limits::{
 };
 use crate::node::{Node, millis, now};
 use crate::pool::Pool;
-use crate::registry::{Commands, Orders, Replaced};
+use crate::registry::{Commands, Loss, Orders};
+use crate::routes::{BindError, Route};
 use crate::tunnel::Tunnel;
 
 /// Serves an agent's connection until it ends. `io` is past its TLS handshake.
@@ -36,17 +37,18 @@ where
     let (session, control, driver) = adit_mux::serve(io, &node.mux);
     let driver = node.agent_tasks.spawn("agent driver", driver.run());
     let (commands, orders) = Commands::channel(session.clone());
-    let entered = node.agents.enter(admitted.session, &admitted.capability, commands.clone());
-    // Entered first, checked after: a revocation in between is seen by one of the two.
+    admitted.entered.command(commands.clone());
+    // Reachable first, checked after: a revocation in between is seen by one of the two.
     if node.trust.is_revoked(&admitted.capability) {
         commands.revoke();
     }
     tracing::info!(session = %admitted.session, tenant = %admitted.capability.tenant, "agent connected");
+    let preface::Admitted { session: id, entered, capability, instance } = admitted;
     let mut agent = AgentSession {
         node: Arc::clone(&node),
-        id: admitted.session,
-        instance: admitted.instance,
-        capability: admitted.capability,
+        id,
+        instance,
+        capability,
         session,
         commands,
         bound: HashMap::new(),
@@ -54,7 +56,6 @@ where
     };
     let ended = agent.live(control, orders).await;
     agent.session.close(ended);
-    let id = agent.id;
     drop((agent, entered));
     let reason = driver.await.map_or_else(|failed| failed.to_string(), |reason| reason.to_string());
     tracing::info!(session = %id, ended, reason, "agent disconnected");
@@ -88,13 +89,13 @@ impl AgentSession {
                 let _ = timeout(REVOKED_GOODBYE_DEADLINE, goodbye).await;
                 "capability revoked"
             }
-            ended = self.run(&mut control, &mut orders.replaced) => ended,
+            ended = self.run(&mut control, &mut orders.losses) => ended,
         }
     }
 
     /// Everything else that a session reacts to. Whatever it waits for, what is served stands in `bound`: it may be
     /// dropped at any time.
-    async fn run(&mut self, control: &mut Control, replaced: &mut mpsc::Receiver<Replaced>) -> &'static str {
+    async fn run(&mut self, control: &mut Control, losses: &mut mpsc::Receiver<Loss>) -> &'static str {
         let (mut draining, mut stopping) = (self.node.shutdown.clone(), self.node.shutdown.clone());
         let mut drain_told = false;
         loop {
@@ -105,8 +106,8 @@ impl AgentSession {
                     Err(_) => Err("connection ended"),
                 },
                 outcome = self.claims.next() => self.settle(control, outcome).await,
-                replaced = replaced.recv() => match replaced {
-                    Some(replaced) => self.give_way(control, replaced).await,
+                loss = losses.recv() => match loss {
+                    Some(loss) => self.give_way(control, loss).await,
                     None => Err("commands ended"),
                 },
                 () = draining.draining(), if !drain_told => {
@@ -193,21 +194,20 @@ impl AgentSession {
         };
         let tunnel = Arc::new(Tunnel {
             session_id: self.id,
+            instance: self.instance,
             session: self.session.clone(),
             commands: self.commands.clone(),
             pool: Pool::default(),
         });
-        let Ok(replaced) = self.node.routes.bind(&claimed, tunnel) else {
-            return tell(
-                control,
-                claims::refused(request, BindRefusal::Replaced, "a newer agent serves this endpoint"),
-            )
-            .await;
-        };
-        for tunnel in replaced {
-            tunnel.pool.clear();
-            // The loser is told the epoch that won, so that it knows its own is older.
-            tunnel.commands.replace(Replaced { endpoint: claimed.endpoint, epoch: claimed.epoch });
+        match self.node.routes.bind(&claimed, tunnel) {
+            Ok(ended) => ended.iter().for_each(|route| tell_the_losers(route, &claimed)),
+            Err(error) => {
+                let reason = match error {
+                    BindError::Stale => BindRefusal::Replaced,
+                    BindError::Full => BindRefusal::TryLater,
+                };
+                return tell(control, claims::refused(request, reason, &error.to_string())).await;
+            }
         }
         let bound = Bound {
             request,
@@ -238,7 +238,7 @@ impl AgentSession {
     /// Gives endpoints back to the directory, where this session was the last one here to serve them. None of them is
     /// served from the first moment on, however long the directory takes.
     async fn give_back(&mut self, claimed: impl IntoIterator<Item = Claimed>) {
-        let served = |claimed: &Claimed| self.node.routes.unbind(&claimed.hostname, claimed.epoch, self.id);
+        let served = |claimed: &Claimed| self.node.routes.unbind(claimed, self.id);
         let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
         let released = async {
             for Claimed { endpoint, hostname, epoch } in &given_back {
@@ -278,20 +278,24 @@ impl AgentSession {
         self.capability = renewed;
     }
 
-    async fn give_way(&mut self, control: &Control, replaced: Replaced) -> Step {
-        let Replaced { endpoint, epoch } = replaced;
-        if self.bound.get(&endpoint).is_none_or(|held| held.epoch >= epoch) {
+    async fn give_way(&mut self, control: &Control, loss: Loss) -> Step {
+        let Loss { endpoint, epoch, reason } = loss;
+        let is_lost = |held: &Claimed| match reason {
+            UnbindReason::Replaced => held.epoch < epoch,
+            _ => held.epoch <= epoch,
+        };
+        if !self.bound.get(&endpoint).is_some_and(is_lost) {
             return Ok(());
         }
         self.bound.remove(&endpoint);
-        tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason: UnbindReason::Replaced })).await
+        tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
     }
 
     /// Takes everything of this session out of the routes. What the directory holds stays: the agent may come back for
     /// it.
     fn leave(&mut self) {
         for (_, claimed) in std::mem::take(&mut self.bound) {
-            self.node.routes.unbind(&claimed.hostname, claimed.epoch, self.id);
+            self.node.routes.unbind(&claimed, self.id);
         }
     }
 }
@@ -301,6 +305,21 @@ impl Drop for AgentSession {
     fn drop(&mut self) {
         self.leave();
         self.session.close("session dropped");
+    }
+}
+
+/// Whoever served a route that `claimed` ended is told so.
+fn tell_the_losers(route: &Route, claimed: &Claimed) {
+    let Claimed { endpoint, epoch, .. } = route.claimed;
+    let loss = if endpoint == claimed.endpoint {
+        // The epoch that won, so that the loser knows its own is older.
+        Loss { endpoint, epoch: claimed.epoch, reason: UnbindReason::Replaced }
+    } else {
+        Loss { endpoint, epoch, reason: UnbindReason::EndpointRemoved }
+    };
+    for tunnel in route.tunnels() {
+        tunnel.pool.clear();
+        tunnel.commands.lose(loss);
     }
 }
 

@@ -16,6 +16,7 @@ use super::failure::Failure;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Sharing, Upstream};
 use super::{VisitorConnection, upgrade};
+use crate::choice::Choice;
 use crate::limits::{REQUEST_BODY_IDLE, RESPONSE_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
 use crate::node::Node;
 use crate::routes::Route;
@@ -67,9 +68,10 @@ impl Exchange {
         request: Request<Body>,
         repeatable: bool,
     ) -> Result<(Upstream, Response<Incoming>), Code> {
+        let mut choice = Choice::default();
         let reusable = match self.connection.pinned(&self.route) {
             Some(pinned) => Some(pinned),
-            None if repeatable => Upstream::reuse(&self.route),
+            None if repeatable => Upstream::reuse(&self.route, &mut choice),
             None => None,
         };
         let request = match reusable {
@@ -80,7 +82,8 @@ impl Exchange {
             },
             None => request,
         };
-        let mut upstream = Upstream::open(&self.node, &self.route, self.connection.peer, self.id).await?;
+        let peer = self.connection.peer;
+        let mut upstream = Upstream::open(&self.node, &self.route, &mut choice, peer, self.id).await?;
         match upstream.send(request).await {
             Ok(response) => Ok((upstream, response)),
             Err(failure) => Err(failure.code),

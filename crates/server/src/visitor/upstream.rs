@@ -1,6 +1,7 @@
 //! One HTTP/1.1 connection to an upstream, through its agent.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use adit_api::Code;
@@ -12,12 +13,13 @@ use adit_web::limits::ClientLimits;
 use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::failure::{self, Failure};
-use crate::limits::UPSTREAM_CONNECT_DEADLINE;
+use crate::choice::Choice;
+use crate::limits::{SILENCE_LOOK, UPSTREAM_CONNECT_DEADLINE};
 use crate::node::Node;
-use crate::routes::Route;
+use crate::routes::{NoTunnel, Route};
 use crate::tunnel::Tunnel;
 
 /// A connection with at most one request in flight.
@@ -37,32 +39,23 @@ pub(super) enum Sharing {
 }
 
 impl Upstream {
-    /// Opens a stream to the agent, waits until the agent has its upstream, and speaks HTTP on it.
+    /// Opens a stream to an agent, waits until the agent has its upstream, and speaks HTTP on it. While nothing of the
+    /// request is delivered it goes on to the next session or agent that `choice` leaves.
     pub(super) async fn open(
         node: &Node,
         route: &Route,
+        choice: &mut Choice,
         visitor: SocketAddr,
         request: RequestId,
     ) -> Result<Self, Code> {
-        let tunnel = route.pick().ok_or(Code::AgentOffline)?;
-        let header = StreamHeader {
-            version: STREAM_HEADER_VERSION,
-            kind: StreamKind::Http,
-            flags: 0,
-            endpoint: route.endpoint(),
-            epoch: route.claimed.epoch,
-            request,
-            visitor,
-        };
-        let connected = timeout(UPSTREAM_CONNECT_DEADLINE, connect(tunnel, &header)).await;
-        let stream = connected.map_err(|_| Code::UpstreamConnectTimeout)??;
+        let (tunnel, stream) = Search { node, route, visitor, request }.connect(choice).await?;
         let (sender, driver) =
             client::handshake(stream, ClientLimits::default()).await.map_err(|_| Code::AgentLost)?;
         // The driver ends when the sender is dropped or the stream ends; its error reaches the sender.
         node.visitor_tasks.spawn("upstream connection", async move {
             let _ = driver.await;
         });
-        Ok(Self { sender, tunnel: Arc::clone(tunnel), sharing: Sharing::Anybody })
+        Ok(Self { sender, tunnel, sharing: Sharing::Anybody })
     }
 
     /// Sends a request and waits for the head of its response. No deadline of its own.
@@ -75,15 +68,14 @@ impl Upstream {
     }
 
     /// A connection that an earlier request left open, if there is one.
-    pub(super) fn reuse(route: &Route) -> Option<Self> {
-        let tunnel = route.pick()?;
-        let sender = tunnel.pool.take()?;
-        Some(Self { sender, tunnel: Arc::clone(tunnel), sharing: Sharing::Anybody })
+    pub(super) fn reuse(route: &Route, choice: &mut Choice) -> Option<Self> {
+        let (tunnel, sender) = route.reuse(choice)?;
+        Some(Self { sender, tunnel, sharing: Sharing::Anybody })
     }
 
     /// Whether the connection leads where this route leads: to its endpoint, over a tunnel that still serves it.
     pub(super) fn serves(&self, route: &Route) -> bool {
-        route.tunnels.iter().any(|tunnel| Arc::ptr_eq(tunnel, &self.tunnel))
+        route.has(&self.tunnel)
     }
 
     /// From now on it is one visitor's. There is no way back: the upstream remembers whom it knows.
@@ -113,12 +105,78 @@ impl Upstream {
     }
 }
 
-async fn connect(tunnel: &Tunnel, header: &StreamHeader) -> Result<Stream, Code> {
+/// The way of one request to an upstream.
+struct Search<'a> {
+    node: &'a Node,
+    route: &'a Route,
+    visitor: SocketAddr,
+    request: RequestId,
+}
+
+impl Search<'_> {
+    /// Tries one tunnel after the other. What failed says why, if no other is left.
+    async fn connect(&self, choice: &mut Choice) -> Result<(Arc<Tunnel>, Stream), Code> {
+        let deadline = Instant::now() + UPSTREAM_CONNECT_DEADLINE;
+        let mut failed = None;
+        loop {
+            // As it is now: an agent may have come back since the request came.
+            let route = self.node.routes.get(&self.route.claimed.hostname);
+            let route = route.filter(|route| route.endpoint() == self.route.endpoint());
+            let route = route.ok_or(failed.unwrap_or(Code::AgentOffline))?;
+            let tunnel = route.pick(choice).map_err(|none| match (failed, none) {
+                (Some(code), _) => code,
+                (None, NoTunnel::Gone) => Code::AgentOffline,
+                (None, NoTunnel::Full) => Code::EndpointBusy,
+            })?;
+            let header = self.header(&route);
+            let has_better = || route.has_better(choice, &tunnel);
+            let code = match timeout_at(deadline, connect(&tunnel, &header, has_better)).await {
+                Ok(Ok(stream)) => return Ok((tunnel, stream)),
+                Ok(Err(code)) => code,
+                Err(_) => return Err(Code::UpstreamConnectTimeout),
+            };
+            match code {
+                Code::UpstreamRefused | Code::UpstreamConnectTimeout => choice.pass_member(&tunnel),
+                _ => choice.pass_session(&tunnel),
+            }
+            failed = Some(code);
+        }
+    }
+
+    fn header(&self, route: &Route) -> StreamHeader {
+        StreamHeader {
+            version: STREAM_HEADER_VERSION,
+            kind: StreamKind::Http,
+            flags: 0,
+            endpoint: route.endpoint(),
+            epoch: route.claimed.epoch,
+            request: self.request,
+            visitor: self.visitor,
+        }
+    }
+}
+
+/// A stream whose agent has its upstream. On every error the upstream saw nothing of the request.
+async fn connect(
+    tunnel: &Tunnel,
+    header: &StreamHeader,
+    has_better: impl Fn() -> bool,
+) -> Result<Stream, Code> {
     let mut stream = tunnel.session.open(header).await.map_err(|error| match error {
         adit_mux::OpenError::Full => Code::EndpointBusy,
         _ => Code::AgentLost,
     })?;
-    match stream.answer().await {
+    let answered = {
+        let mut answer = pin!(stream.answer());
+        loop {
+            match timeout(SILENCE_LOOK, answer.as_mut()).await {
+                Ok(answered) => break answered,
+                Err(_) if tunnel.is_silent() && has_better() => return Err(Code::AgentLost),
+                Err(_) => {}
+            }
+        }
+    };
+    match answered {
         Ok(Answer::Dialled) => Ok(stream),
         Ok(Answer::Refused) => Err(Code::UpstreamRefused),
         Ok(Answer::TimedOut) => Err(Code::UpstreamConnectTimeout),

@@ -9,4 +9,5 @@
 
 mod agents;
 mod reuse;
+mod sessions;
 mod support;

@@ -1,0 +1,84 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::sync::Arc;
+
+use adit_authority::Claimed;
+use adit_domain::id::{EndpointId, InstanceId, SessionId};
+use adit_domain::{Epoch, Hostname};
+
+use super::{BindError, NoTunnel, Routes};
+use crate::choice::Choice;
+use crate::limits::TUNNELS_PER_MEMBER_MAX;
+use crate::pool::Pool;
+use crate::registry::Commands;
+use crate::tunnel::Tunnel;
+
+/// A tunnel whose session lives as long as the second value.
+fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
+    let (ours, theirs) = tokio::io::duplex(64);
+    let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
+    let (commands, orders) = Commands::channel(session.clone());
+    let session_id = SessionId::new();
+    let tunnel = Tunnel { session_id, instance, session, commands, pool: Pool::default() };
+    (Arc::new(tunnel), (theirs, control, driver, orders))
+}
+
+fn claimed(endpoint: EndpointId, epoch: u64) -> Claimed {
+    Claimed { endpoint, hostname: Hostname::parse("one.example").unwrap(), epoch: Epoch(epoch) }
+}
+
+#[tokio::test]
+async fn epochs_of_one_endpoint_are_compared_and_another_endpoint_starts_anew() {
+    let (routes, a, b) = (Routes::default(), EndpointId::new(), EndpointId::new());
+    let (older, _older) = tunnel(InstanceId::new());
+    let (newer, _newer) = tunnel(InstanceId::new());
+    assert!(routes.bind(&claimed(a, 5), Arc::clone(&older)).unwrap().is_none());
+    assert_eq!(routes.bind(&claimed(a, 4), Arc::clone(&newer)).err(), Some(BindError::Stale));
+    let ended = routes.bind(&claimed(a, 6), Arc::clone(&newer)).unwrap().unwrap();
+    assert!(ended.has(&older) && !ended.has(&newer));
+
+    // The name belongs to another endpoint now, whose epochs have nothing to do with those before.
+    let ended = routes.bind(&claimed(b, 1), Arc::clone(&older)).unwrap().unwrap();
+    assert_eq!((ended.endpoint(), ended.claimed.epoch), (a, Epoch(6)));
+    assert!(!routes.unbind(&claimed(a, 1), older.session_id), "that endpoint is not served here");
+    assert!(!routes.unbind(&claimed(b, 1), newer.session_id), "that session does not serve it");
+    assert!(routes.unbind(&claimed(b, 1), older.session_id));
+    assert!(routes.get(&claimed(a, 1).hostname).is_none());
+}
+
+#[tokio::test]
+async fn an_instance_has_so_many_sessions_at_an_endpoint() {
+    let (routes, instance) = (Routes::default(), InstanceId::new());
+    let claimed = claimed(EndpointId::new(), 1);
+    let tunnels: Vec<_> = (0..=TUNNELS_PER_MEMBER_MAX).map(|_| tunnel(instance)).collect();
+    for (n, (tunnel, _)) in tunnels.iter().enumerate() {
+        let bound = routes.bind(&claimed, Arc::clone(tunnel));
+        assert_eq!(bound.err(), (n == TUNNELS_PER_MEMBER_MAX).then_some(BindError::Full));
+    }
+    // One that is there already takes no further place.
+    assert!(routes.bind(&claimed, Arc::clone(&tunnels[0].0)).is_ok());
+    assert_eq!(routes.tunnels().len(), TUNNELS_PER_MEMBER_MAX);
+}
+
+#[tokio::test]
+async fn what_was_passed_over_is_not_picked_again() {
+    let (routes, endpoint) = (Routes::default(), EndpointId::new());
+    let claimed = claimed(endpoint, 1);
+    let (instance, mut choice) = (InstanceId::new(), Choice::default());
+    let (one, _one) = tunnel(instance);
+    let (two, _two) = tunnel(instance);
+    for tunnel in [&one, &two] {
+        routes.bind(&claimed, Arc::clone(tunnel)).unwrap();
+    }
+    let route = routes.get(&claimed.hostname).unwrap();
+    let first = route.pick(&mut choice).unwrap();
+    assert!(Arc::ptr_eq(&first, &two), "of two equals the one that was bound last");
+    choice.pass_session(&first);
+    assert!(Arc::ptr_eq(&route.pick(&mut choice).unwrap(), &one));
+    choice.pass_member(&one);
+    assert_eq!(route.pick(&mut choice).err(), Some(NoTunnel::Gone));
+    one.session.close("gone");
+    assert!(Arc::ptr_eq(&route.pick(&mut Choice::default()).unwrap(), &two));
+    two.session.close("gone");
+    assert_eq!(route.pick(&mut Choice::default()).err(), Some(NoTunnel::Gone));
+}

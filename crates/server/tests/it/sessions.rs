@@ -1,0 +1,142 @@
+//! Several sessions of one agent: which of them a request takes.
+
+use std::time::Duration;
+
+use adit_domain::id::{InstanceId, TenantId};
+use adit_mux::limits::STREAMS_MAX;
+use adit_mux::{Answer, Arrival, Stream};
+use adit_process::tasks::Tasks;
+use adit_wire::control::{Bound, Frame};
+use adit_wire::preface::Status;
+use futures::future::join_all;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::support::agent::{Identity, TestAgent, preface};
+use crate::support::node::TestNode;
+use crate::support::visitor::Visitor;
+
+const HOST: &str = "one.localhost";
+
+async fn within<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_mins(1), future).await.expect("nothing happened")
+}
+
+/// An agent with two sessions that serve [`HOST`].
+async fn two_sessions(node: &TestNode) -> (TestAgent, TestAgent, Bound) {
+    let identity = Identity::of(node, TenantId::new());
+    let mut first = TestAgent::connect(node, &identity).await;
+    let bound = first.bind(HOST).await;
+    let mut second = TestAgent::connect_as(node, &identity, first.instance).await;
+    let Frame::Bound(again) = second.ask(HOST, bound.epoch).await else { panic!("not added") };
+    assert_eq!(again.epoch, bound.epoch);
+    (first, second, bound)
+}
+
+async fn asks(node: &TestNode, method: &str) -> Visitor {
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor.send(&format!("{method} / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 0\r\n\r\n")).await;
+    visitor
+}
+
+async fn dialled(arrival: Option<Arrival>) -> Stream {
+    let mut stream = arrival.unwrap().stream;
+    stream.send_answer(Answer::Dialled).await.unwrap();
+    stream
+}
+
+async fn answer(stream: &mut Stream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+    stream.flush().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_go_to_the_least_loaded_session() {
+    let node = TestNode::start();
+    let (mut first, mut second, _) = two_sessions(&node).await;
+    let (mut visitors, mut streams) = (Vec::new(), [Vec::new(), Vec::new()]);
+    for _ in 0..10 {
+        visitors.push(asks(&node, "POST").await);
+        tokio::select! {
+            arrival = first.incoming.next() => streams[0].push(dialled(arrival).await),
+            arrival = second.incoming.next() => streams[1].push(dialled(arrival).await),
+        }
+    }
+    assert_eq!(streams.each_ref().map(Vec::len), [5, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_was_not_delivered_goes_over_another_session() {
+    let node = TestNode::start();
+    let (mut first, mut second, _) = two_sessions(&node).await;
+    let mut visitor = asks(&node, "POST").await;
+    // Whichever of the two was asked is lost before it has an upstream.
+    let mut stream = tokio::select! {
+        arrival = first.incoming.next() => {
+            first.incoming.close("lost");
+            drop(arrival);
+            dialled(second.incoming.next().await).await
+        }
+        arrival = second.incoming.next() => {
+            second.incoming.close("lost");
+            drop(arrival);
+            dialled(first.incoming.next().await).await
+        }
+    };
+    answer(&mut stream).await;
+    assert_eq!(visitor.response().await.status(), 200);
+}
+
+/// Takes every stream of a session, and holds it. Says so for each.
+fn hold(agent: TestAgent) -> mpsc::Receiver<()> {
+    let (taken, takings) = mpsc::channel(1);
+    let TestAgent { mut incoming, control, .. } = agent;
+    drop(Tasks::new("test agent").spawn("hold", async move {
+        let mut held = Vec::new();
+        while let Some(arrival) = incoming.next().await {
+            held.push(dialled(Some(arrival)).await);
+            taken.send(()).await.unwrap();
+        }
+        drop(control);
+    }));
+    takings
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_is_busy_when_every_session_is_full() {
+    let node = TestNode::start();
+    let identity = Identity::of(&node, TenantId::new());
+    let mut first = TestAgent::connect(&node, &identity).await;
+    let (bound, instance) = (first.bind(HOST).await, first.instance);
+    let mut taken = hold(first);
+    let mut visitors = Vec::new();
+    for _ in 1..=STREAMS_MAX {
+        visitors.push(asks(&node, "POST").await);
+        within(taken.recv()).await.unwrap();
+    }
+    let refused = asks(&node, "POST").await.response().await;
+    assert_eq!((refused.status(), refused.header("adit-error")), (503, Some("ADIT-2007")));
+
+    let mut second = TestAgent::connect_as(&node, &identity, instance).await;
+    assert!(matches!(second.ask(HOST, bound.epoch).await, Frame::Bound(_)));
+    let mut more = hold(second);
+    visitors.push(asks(&node, "POST").await);
+    within(more.recv()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_at_once_do_not_pass_the_limit_together() {
+    let node = TestNode::start();
+    let identity = Identity::of(&node, TenantId::new());
+    let sessions_max = usize::from(identity.capability.sessions_max);
+    let knocks = (0..3 * sessions_max).map(|_| preface(&node, &identity, InstanceId::new()));
+    let (answers, _open): (Vec<_>, Vec<_>) = join_all(knocks).await.into_iter().unzip();
+    let admitted = answers.iter().filter(|answer| answer.status == Status::Ok).count();
+    assert_eq!(admitted, sessions_max);
+    assert!(answers.iter().all(|answer| matches!(answer.status, Status::Ok | Status::Overloaded)));
+}
