@@ -39,7 +39,10 @@ pub(crate) async fn handle(
     let (accept, agent) = (parts.headers.get(ACCEPT).cloned(), parts.headers.get(USER_AGENT).cloned());
     let request = Request::from_parts(parts, body);
     match route(node, connection, id, authority, request).await {
-        Ok(response) => response,
+        Ok(mut response) => {
+            answer::identify(response.headers_mut(), id);
+            response
+        }
         Err(code) => {
             tracing::debug!(%id, %code, "request answered by the node");
             let fields = [(ACCEPT, accept), (USER_AGENT, agent)];

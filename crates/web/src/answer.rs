@@ -12,6 +12,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
     RETRY_AFTER, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
+use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 use crate::body::{self, Body};
@@ -29,26 +30,45 @@ pub const ADIT_REQUEST_ID: HeaderName = HeaderName::from_static("adit-request-id
 /// Good for HEAD as it is: the length is stated, and hyper leaves the body out.
 #[must_use]
 pub fn answer(code: Code, request_id: RequestId, request: &HeaderMap) -> Response<Body> {
+    let (head, text) = parts(code, request_id, request);
+    Response::from_parts(head, body::full(text))
+}
+
+/// The answer's head, and its text.
+pub(crate) fn parts(code: Code, request_id: RequestId, request: &HeaderMap) -> (Parts, String) {
     let shape = Shape::preferred(request);
     let text = match shape {
         Shape::Page => page::render(code, request_id),
         Shape::Problem => problem(code, request_id),
         Shape::Text => plain(code, request_id),
     };
-    let mut response = Response::new(body::full(text));
-    *response.status_mut() = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
+    let (mut head, ()) = Response::new(()).into_parts();
+    head.status = StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = &mut head.headers;
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(shape.content_type()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("accept"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     insert(headers, ADIT_ERROR, &code.to_string());
-    insert(headers, ADIT_REQUEST_ID, &request_id.to_string());
+    identify(headers, request_id);
     if shape == Shape::Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::SECURITY_POLICY));
         headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     }
     demanded(headers, code);
+    (head, text)
+}
+
+/// Sets the id under which this node knows the request.
+pub fn identify(headers: &mut HeaderMap, request_id: RequestId) {
+    insert(headers, ADIT_REQUEST_ID, &request_id.to_string());
+}
+
+/// Gives a response an id that has none.
+pub(crate) fn identified(mut response: Response<Body>) -> Response<Body> {
+    if !response.headers().contains_key(ADIT_REQUEST_ID) {
+        identify(response.headers_mut(), RequestId::new());
+    }
     response
 }
 

@@ -47,6 +47,10 @@ impl RequestAuthority {
         }
         let field = host_field(&parts.headers)?;
         let target = target_authority(&parts.uri)?;
+        // Asking about the server as a whole is for OPTIONS alone (RFC 9112 section 3.2.4).
+        if parts.method != Method::OPTIONS && !parts.uri.path().starts_with('/') {
+            return Err(Reject::TargetMalformed);
+        }
         match (target, field) {
             (Some(target), Some(field)) if agree(&target, &field, &parts.uri) => Ok(target),
             (Some(_), Some(_)) => Err(Reject::HostContradicts),

@@ -16,11 +16,32 @@ use tokio::sync::Notify;
 
 use crate::body::Body;
 use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
+use heads::{Heads, ReadAlong};
 
 mod answer_first;
+mod heads;
 
 /// Sends requests on one connection, one after another.
-pub type Sender = http1::SendRequest<Body>;
+pub struct Sender {
+    requests: http1::SendRequest<Body>,
+    heads: Heads,
+}
+
+impl Sender {
+    /// Waits until the connection takes a request.
+    ///
+    /// # Errors
+    /// The connection has ended.
+    pub async fn ready(&mut self) -> Result<(), hyper::Error> {
+        self.requests.ready().await
+    }
+
+    /// Whether the connection is known to have ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+}
 
 /// Why a request got no response.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +52,10 @@ pub enum SendError {
     /// More interim responses than [`ClientLimits::informational_max`]; the connection is cut.
     #[error("upstream sent too many interim responses")]
     Informational,
+    /// The response's head could be read in two ways: lines that end without CR, a length that is stated twice or not as
+    /// a number. Cut the connection.
+    #[error("upstream's response is ambiguous")]
+    Ambiguous,
     /// The exchange broke, or the answer was not HTTP. The upstream may have acted on the request.
     #[error("exchange with the upstream failed")]
     Http(#[source] hyper::Error),
@@ -50,13 +75,15 @@ pub async fn handshake<I>(
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (sender, connection) = http1::Builder::new()
+    let heads = Heads::new();
+    let io = ReadAlong::new(io, heads.clone());
+    let (requests, connection) = http1::Builder::new()
         .max_header_size(limits.head_bytes_max)
         .max_headers(limits.headers_max)
         .max_buf_size(BUFFER_BYTES_MAX)
         .handshake(TokioIo::new(AnswerFirst::new(io)))
         .await?;
-    Ok((sender, connection.with_upgrades()))
+    Ok((Sender { requests, heads }, connection.with_upgrades()))
 }
 
 /// Sends one request and waits for the head of its final response; interim responses are passed over.
@@ -72,14 +99,16 @@ pub async fn send(
     let interim = Arc::new(Interim::default());
     let counted = Arc::clone(&interim);
     hyper::ext::on_informational(&mut request, move |_| counted.count(limits.informational_max));
-    tokio::select! {
+    sender.heads.expect();
+    let response = tokio::select! {
         biased;
-        () = interim.too_many.notified() => Err(SendError::Informational),
-        sent = sender.try_send_request(request) => sent.map_err(|mut error| match error.take_message() {
+        () = interim.too_many.notified() => return Err(SendError::Informational),
+        sent = sender.requests.try_send_request(request) => sent.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
             None => SendError::Http(error.into_error()),
-        }),
-    }
+        })?,
+    };
+    if sender.heads.is_strict() { Ok(response) } else { Err(SendError::Ambiguous) }
 }
 
 /// The transport under a connection that has switched protocols, and what was read of it beyond the response's head.
@@ -90,8 +119,8 @@ pub fn into_io<I>(upgraded: Upgraded) -> Result<(I, Bytes), Upgraded>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let parts = upgraded.downcast::<TokioIo<AnswerFirst<I>>>()?;
-    Ok((parts.io.into_inner().into_inner(), parts.read_buf))
+    let parts = upgraded.downcast::<TokioIo<AnswerFirst<ReadAlong<I>>>>()?;
+    Ok((parts.io.into_inner().into_inner().into_inner(), parts.read_buf))
 }
 
 #[derive(Default)]

@@ -10,6 +10,7 @@ pub mod body;
 pub mod client;
 pub mod hygiene;
 pub mod limits;
+mod line;
 pub mod reject;
 pub mod serve;
 pub mod service;

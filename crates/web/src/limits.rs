@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection between two requests is closed after this time.
 pub const IDLE: Duration = Duration::from_secs(75);
-/// A connection whose peer takes none of the bytes waiting for it is cut after this time.
+/// A connection whose peer takes none of the bytes waiting for it is cut after this time, an HTTP/2 stream reset.
 pub const WRITE_STALL: Duration = Duration::from_mins(1);
 /// How long a connection that was answered early is still read from, so that its peer sees the answer.
 pub const LINGER_DEADLINE: Duration = Duration::from_secs(5);
@@ -40,6 +40,31 @@ pub const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
 pub const H2_PING_DEADLINE: Duration = Duration::from_secs(20);
 /// Streams reset by the peer that wait to be accepted; beyond it the connection ends (rapid reset).
 pub const H2_PENDING_RESETS_MAX: usize = 20;
+/// Streams of one HTTP/2 connection that this side has reset for the peer's faults; beyond it the connection ends
+/// (`MadeYouReset`).
+pub const H2_FAULTY_STREAMS_MAX: usize = 256;
+/// Points that an HTTP/2 peer holds at most, and at first. Frames that bring nobody anything cost points; without points
+/// the connection ends.
+pub const H2_POINTS_MAX: u32 = 10_000;
+/// Points that come back in a second.
+pub const H2_POINTS_PER_S: u32 = 1_000;
+/// Points that come back with each frame of a response that the peer takes: clients that measure the path ping for
+/// every few.
+pub const H2_POINTS_PER_ANSWER: u32 = 10;
+/// Points of `RST_STREAM`: a request was begun for nothing (rapid reset). 200 at once, 20 per second.
+pub const H2_RESET_POINTS: u32 = 50;
+/// Points of SETTINGS, apart from answers to ours.
+pub const H2_SETTINGS_POINTS: u32 = 50;
+/// Points of CONTINUATION: a head within its bound needs at most three.
+pub const H2_CONTINUATION_POINTS: u32 = 50;
+/// Points of PING, apart from answers to ours.
+pub const H2_PING_POINTS: u32 = 10;
+/// Points of DATA that brings nothing and does not end its stream.
+pub const H2_IDLE_TALK_POINTS: u32 = 10;
+/// Points of `WINDOW_UPDATE`.
+pub const H2_WINDOW_UPDATE_POINTS: u32 = 1;
+/// Points of PRIORITY and of frames that are not known.
+pub const H2_OTHER_FRAME_POINTS: u32 = 5;
 
 /// Bounds of one served connection.
 #[derive(Clone, Copy, Debug)]

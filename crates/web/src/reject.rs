@@ -23,6 +23,9 @@ pub enum Reject {
     /// `Expect` other than `100-continue` (RFC 9110 section 10.1.1).
     #[error("expectation cannot be met")]
     ExpectationUnknown,
+    /// A target without a path.
+    #[error("request's target is malformed")]
+    TargetMalformed,
     /// Target longer than [`crate::limits::TARGET_BYTES_MAX`].
     #[error("request target is too long")]
     TargetTooLong,
@@ -47,6 +50,7 @@ impl Reject {
             | Self::HostRepeated
             | Self::HostMalformed
             | Self::HostContradicts
+            | Self::TargetMalformed
             | Self::FramingAmbiguous => Code::BadRequest,
         }
     }

@@ -6,12 +6,16 @@
 
 mod activity;
 mod flight;
+mod flood;
+mod frames;
 mod http1;
 mod http2;
 mod io;
 mod linger;
+mod own;
 mod scan;
 mod stall;
+mod stalled;
 mod watch;
 
 pub use http1::http1;
@@ -23,6 +27,9 @@ pub enum ServeError {
     /// The peer sent no complete head (or HTTP/2 preface) in time.
     #[error("no complete request head in time")]
     HeadDeadline,
+    /// An HTTP/2 peer sent more frames that carry nothing than it may.
+    #[error("flood of http/2 frames")]
+    Flood,
     /// HTTP broke: malformed, too large, cut, reset, or the peer took no bytes in time.
     #[error("http connection failed")]
     Http(#[source] hyper::Error),

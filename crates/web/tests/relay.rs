@@ -2,6 +2,8 @@
 //! bytes and keeps what it was sent.
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
 
+#[path = "relay/corpus.rs"]
+mod corpus;
 #[path = "relay/http1.rs"]
 mod http1;
 #[path = "relay/http2.rs"]

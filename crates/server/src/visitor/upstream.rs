@@ -92,7 +92,9 @@ impl Upstream {
             SendError::Unsent(request, error) => {
                 Failure { code: failure::code_of(&error, &self.tunnel.session), unsent: Some(*request) }
             }
-            SendError::Informational => Failure { code: Code::UpstreamBroken, unsent: None },
+            SendError::Informational | SendError::Ambiguous => {
+                Failure { code: Code::UpstreamBroken, unsent: None }
+            }
             SendError::Http(error) => {
                 Failure { code: failure::code_of(&error, &self.tunnel.session), unsent: None }
             }

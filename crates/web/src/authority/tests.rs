@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use http::request::Parts;
-use http::{Request, Version};
+use http::{Method, Request, Version};
 
 use super::RequestAuthority;
 use crate::limits::TARGET_BYTES_MAX;
@@ -71,7 +71,10 @@ fn one_host_in_origin_form() {
         let got = of(Version::HTTP_11, "/path", &[host.as_bytes()]);
         assert_eq!(got, wanted.map(str::to_owned), "{host:?}");
     }
-    assert_eq!(of(Version::HTTP_11, "*", &[b"a.example"]), Ok("a.example".to_owned()));
+    let mut asterisk = parts(Version::HTTP_11, "*", &[b"a.example"]);
+    assert_eq!(RequestAuthority::of(&asterisk), Err(Reject::TargetMalformed));
+    asterisk.method = Method::OPTIONS;
+    assert!(RequestAuthority::of(&asterisk).is_ok());
 }
 
 #[test]

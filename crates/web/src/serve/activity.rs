@@ -1,10 +1,12 @@
 //! What happens on one connection, as its watcher must know it: bytes read, heads begun, requests in flight.
 
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::flood::Flood;
 use super::scan::{Scan, Verdict};
 use crate::limits::ServeLimits;
 
@@ -24,6 +26,9 @@ struct State {
     /// Follows HTTP/1 bytes; `None` on HTTP/2 and after an upgrade.
     scan: Option<Scan>,
     is_h2: bool,
+    /// Follows HTTP/2 frames.
+    flood: Option<Flood>,
+    is_flooded: bool,
     read_bytes: u64,
     /// Since when a head, whole or not, waits for hyper to make a request of it.
     head_since: Option<Instant>,
@@ -61,6 +66,8 @@ impl Activity {
         let state = State {
             scan,
             is_h2,
+            flood: is_h2.then(|| Flood::new(now)),
+            is_flooded: false,
             read_bytes: 0,
             head_since: None,
             requests: 0,
@@ -72,23 +79,52 @@ impl Activity {
     }
 
     /// Bytes arrived from the peer.
-    pub(super) fn read(&self, bytes: &[u8]) {
+    ///
+    /// # Errors
+    /// They are a flood, or chunks that two readers could tell apart in different ways. The connection must end.
+    pub(super) fn read(&self, bytes: &[u8]) -> io::Result<()> {
         let mut state = self.state();
         state.read_bytes = state.read_bytes.saturating_add(bytes.len() as u64);
-        let Some(scan) = &mut state.scan else { return };
+        if let Some(flood) = &mut state.flood
+            && !flood.read(bytes, Instant::now())
+        {
+            state.is_flooded = true;
+            return Err(io::Error::other("flood of frames"));
+        }
+        let Some(scan) = &mut state.scan else { return Ok(()) };
         let before = scan.heads();
         scan.feed(bytes);
+        if scan.is_body_broken() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "broken chunks"));
+        }
         let begun_anew = scan.heads() != before;
         if !scan.is_head_waiting() {
             state.head_since = None;
         } else if begun_anew || state.head_since.is_none() {
             state.head_since = Some(Instant::now());
         }
+        Ok(())
     }
 
     /// The peer took bytes.
-    pub(super) fn wrote(&self) {
-        self.state().last_write = Instant::now();
+    pub(super) fn wrote<'a>(&self, pieces: impl Iterator<Item = &'a [u8]>) {
+        let mut state = self.state();
+        state.last_write = Instant::now();
+        if let Some(flood) = &mut state.flood {
+            pieces.for_each(|piece| flood.wrote(piece));
+        }
+    }
+
+    /// Whether the connection was ended for a flood.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.state().is_flooded
+    }
+
+    /// Whether a head waits that no request was made of, and nothing else is going on: what is written now may be hyper's
+    /// own word on it.
+    pub(super) fn is_head_alone(&self) -> bool {
+        let state = self.state();
+        state.in_flight == 0 && state.head_since.is_some()
     }
 
     /// A request goes to the service; says what its head was worth. Each call needs its [`Activity::end`].

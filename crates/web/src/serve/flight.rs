@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 
 use super::activity::Activity;
 use super::scan::Verdict;
+use super::stalled::Handed;
 use crate::body::{Body, BodyError};
 
 /// Counts as a request in flight until it is dropped.
@@ -24,7 +25,7 @@ impl Flight {
 
     /// The response's body, which carries the flight to its end.
     pub(super) fn carry(self, body: Body) -> InFlight {
-        InFlight { body, _flight: self }
+        InFlight { body, stream: Handed::current(), _flight: self }
     }
 }
 
@@ -36,6 +37,7 @@ impl Drop for Flight {
 
 pub(super) struct InFlight {
     body: Body,
+    stream: Option<Arc<Handed>>,
     _flight: Flight,
 }
 
@@ -47,7 +49,13 @@ impl http_body::Body for InFlight {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match (&self.stream, &polled) {
+            (Some(stream), Poll::Ready(_)) => stream.handed(),
+            (Some(stream), Poll::Pending) => stream.asked(),
+            (None, _) => {}
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

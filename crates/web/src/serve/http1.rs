@@ -20,7 +20,7 @@ use super::flight::Flight;
 use super::io::Watched;
 use super::scan::Verdict;
 use super::watch::watch;
-use crate::answer::refuse;
+use crate::answer::{self, refuse};
 use crate::body::Body;
 use crate::limits::{BUFFER_BYTES_MAX, ServeLimits};
 use crate::reject::Reject;
@@ -82,7 +82,7 @@ where
         return refuse(Reject::FramingAmbiguous, RequestId::new(), request.version(), request.headers());
     }
     match service.oneshot(request).await {
-        Ok(response) => response,
+        Ok(response) => answer::identified(response),
         Err(never) => match never {},
     }
 }

@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_domain::id::RequestId;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::Executor;
@@ -18,12 +20,13 @@ use super::ServeError;
 use super::activity::Activity;
 use super::flight::Flight;
 use super::io::Watched;
+use super::stalled::unless_stalled;
 use super::watch::watch;
-use crate::answer::refuse;
+use crate::answer::{self, refuse};
 use crate::body::Body;
 use crate::limits::{
-    H2_CONNECTION_WINDOW_BYTES, H2_FRAME_BYTES_MAX, H2_PENDING_RESETS_MAX, H2_SEND_BUFFER_BYTES_MAX,
-    H2_STREAM_WINDOW_BYTES, ServeLimits,
+    H2_CONNECTION_WINDOW_BYTES, H2_FAULTY_STREAMS_MAX, H2_FRAME_BYTES_MAX, H2_PENDING_RESETS_MAX,
+    H2_SEND_BUFFER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, ServeLimits,
 };
 use crate::reject::Reject;
 
@@ -68,7 +71,7 @@ where
 }
 
 fn builder<E: Clone>(spawn: E, limits: &ServeLimits) -> Builder<Spawn<E>> {
-    let mut builder = Builder::new(Spawn(spawn));
+    let mut builder = Builder::new(Spawn { spawn, patience: limits.write_stall });
     // h2 takes only lists below its bound.
     let head_bytes_end = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX).saturating_add(1);
     builder
@@ -80,6 +83,7 @@ fn builder<E: Clone>(spawn: E, limits: &ServeLimits) -> Builder<Spawn<E>> {
         .max_send_buf_size(H2_SEND_BUFFER_BYTES_MAX)
         .max_frame_size(H2_FRAME_BYTES_MAX)
         .max_pending_accept_reset_streams(H2_PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(H2_FAULTY_STREAMS_MAX)
         .keep_alive_interval(limits.h2_ping_interval)
         .keep_alive_timeout(limits.h2_ping_deadline);
     builder
@@ -89,18 +93,25 @@ async fn respond<S>(service: S, request: Request<Incoming>, headers_max: usize) 
 where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>,
 {
-    // hyper bounds the list's bytes, not the number of its fields.
+    // hyper bounds the list's bytes, not the number of its fields, and joins lengths that are stated twice.
     if request.headers().len() > headers_max {
         return refuse(Reject::HeadTooLarge, RequestId::new(), request.version(), request.headers());
     }
+    if request.headers().get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return refuse(Reject::FramingAmbiguous, RequestId::new(), request.version(), request.headers());
+    }
     match service.oneshot(request).await {
-        Ok(response) => response,
+        Ok(response) => answer::identified(response),
         Err(never) => match never {},
     }
 }
 
 #[derive(Clone)]
-struct Spawn<E>(E);
+struct Spawn<E> {
+    spawn: E,
+    /// How long a stream's reader may take nothing.
+    patience: Duration,
+}
 
 impl<E, F> Executor<F> for Spawn<E>
 where
@@ -108,6 +119,6 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        (self.0)(Box::pin(work));
+        (self.spawn)(Box::pin(unless_stalled(work, self.patience)));
     }
 }

@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
 use super::linger::Linger;
+use super::own::Own;
 use super::stall::Stall;
 
 pub(super) struct Watched<I> {
@@ -18,18 +19,51 @@ pub(super) struct Watched<I> {
     stall: Stall,
     /// Our end is closed; the peer still sends.
     linger: Option<Linger>,
+    /// On its way in place of hyper's answer.
+    own: Option<Own>,
 }
 
 impl<I> Watched<I> {
     pub(super) fn new(io: I, activity: Arc<Activity>, write_stall: Duration) -> Self {
-        Self { io, activity, stall: Stall::new(write_stall), linger: None }
+        Self { io, activity, stall: Stall::new(write_stall), linger: None, own: None }
     }
 
-    fn wrote(&mut self, cx: &mut Context<'_>, outcome: Poll<Result<usize>>) -> Poll<Result<usize>> {
-        if matches!(outcome, Poll::Ready(Ok(1..))) {
-            self.activity.wrote();
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        outcome: Poll<Result<usize>>,
+    ) -> Poll<Result<usize>> {
+        if let Poll::Ready(Ok(bytes @ 1..)) = outcome {
+            let mut left = bytes;
+            self.activity.wrote(bufs.iter().map(|buf| {
+                let taken = left.min(buf.len());
+                left = left.saturating_sub(taken);
+                buf.get(..taken).unwrap_or_default()
+            }));
         }
         self.stall.limit(cx, outcome)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Watched<I> {
+    /// Writes our answer where hyper writes its own; `None` where hyper's bytes are to go out as they are.
+    fn write_own(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<Result<usize>>> {
+        if self.own.is_none() && self.activity.is_head_alone() {
+            self.own = Own::in_place_of(bytes);
+        }
+        loop {
+            let own = self.own.as_mut()?;
+            let outcome = Pin::new(&mut self.io).poll_write(cx, own.left());
+            let written = match self.stall.limit(cx, outcome) {
+                Poll::Ready(Ok(written @ 1..)) => written,
+                other => return Some(other),
+            };
+            if let Some(bytes) = own.advance(written) {
+                self.own = None;
+                return Some(Poll::Ready(Ok(bytes)));
+            }
+        }
     }
 }
 
@@ -37,15 +71,17 @@ impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.activity.read(buf.filled().get(before..).unwrap_or_default());
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.activity.read(buf.filled().get(before..).unwrap_or_default()))
     }
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        if let Some(outcome) = self.write_own(cx, buf) {
+            return outcome;
+        }
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.wrote(cx, outcome)
+        self.wrote(cx, &[IoSlice::new(buf)], outcome)
     }
 
     fn poll_write_vectored(
@@ -53,8 +89,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
+        if let [buf] = bufs
+            && let Some(outcome) = self.write_own(cx, buf)
+        {
+            return outcome;
+        }
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.wrote(cx, outcome)
+        self.wrote(cx, bufs, outcome)
     }
 
     fn is_write_vectored(&self) -> bool {

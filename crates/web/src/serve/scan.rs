@@ -6,8 +6,7 @@
 
 use std::collections::VecDeque;
 
-/// The longest start of a line that is looked at: `content-length:` and 20 digits fit with room for spaces.
-const LINE_PREFIX_BYTES: usize = 64;
+use crate::line::{Line, decimal};
 
 /// What one request head says about its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +39,7 @@ pub(super) struct Scan {
     lengths: u32,
     encodings: u32,
     bare_line_feed: bool,
+    broken: bool,
     heads: u64,
     verdicts: VecDeque<Verdict>,
 }
@@ -54,6 +54,7 @@ impl Scan {
             lengths: 0,
             encodings: 0,
             bare_line_feed: false,
+            broken: false,
             heads: 0,
             verdicts: VecDeque::new(),
         }
@@ -96,6 +97,12 @@ impl Scan {
         !matches!(self.phase, Phase::Start) || self.touched
     }
 
+    /// Whether a chunked body broke the rules of its framing. hyper takes a bare LF before a trailer for a part of it, and
+    /// what follows for trailers.
+    pub(super) fn is_body_broken(&self) -> bool {
+        self.broken
+    }
+
     /// How many heads were completed so far.
     pub(super) fn heads(&self) -> u64 {
         self.heads
@@ -128,10 +135,10 @@ impl Scan {
     }
 
     fn end_line(&mut self) {
-        let complete = self.line.ends_with_cr;
+        let complete = self.line.ends_with_cr();
         match self.phase {
             Phase::Start | Phase::Head if !complete => self.bare_line_feed = true,
-            _ if !complete => return self.phase = Phase::Lost,
+            _ if !complete => return self.lose_body(),
             _ => {}
         }
         let empty = self.line.is_empty();
@@ -150,7 +157,7 @@ impl Scan {
         if self.line.value_of(b"transfer-encoding:").is_some() {
             self.encodings = self.encodings.saturating_add(1);
         } else if let Some(value) = self.line.value_of(b"content-length:") {
-            self.length = if self.line.overflowed { None } else { decimal(value.trim_ascii()) };
+            self.length = if self.line.is_cut() { None } else { decimal(value.trim_ascii()) };
             self.lengths = self.lengths.saturating_add(1);
         }
     }
@@ -173,8 +180,13 @@ impl Scan {
             Some(0) => Phase::Trailers,
             // The data's own CRLF is skipped with it.
             Some(bytes) => Phase::ChunkData(bytes.saturating_add(2)),
-            None => Phase::Lost,
+            None => return self.lose_body(),
         };
+    }
+
+    fn lose_body(&mut self) {
+        self.phase = Phase::Lost;
+        self.broken = true;
     }
 
     fn restart(&mut self) {
@@ -185,63 +197,6 @@ impl Scan {
         self.encodings = 0;
         self.bare_line_feed = false;
     }
-}
-
-/// The line being read: its start, folded to lower case, and whether it is longer than that.
-struct Line {
-    prefix: [u8; LINE_PREFIX_BYTES],
-    used: usize,
-    overflowed: bool,
-    ends_with_cr: bool,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self { prefix: [0; LINE_PREFIX_BYTES], used: 0, overflowed: false, ends_with_cr: false }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        let Some(last) = bytes.last() else { return };
-        self.ends_with_cr = *last == b'\r';
-        let room = self.prefix.get_mut(self.used..).unwrap_or_default();
-        for (slot, byte) in room.iter_mut().zip(bytes) {
-            *slot = byte.to_ascii_lowercase();
-        }
-        self.overflowed |= bytes.len() > room.len();
-        self.used = self.used.saturating_add(bytes.len()).min(LINE_PREFIX_BYTES);
-    }
-
-    /// The text without its CR, cut at the prefix's size.
-    fn text(&self) -> &[u8] {
-        let text = self.prefix.get(..self.used).unwrap_or_default();
-        if self.overflowed { text } else { text.strip_suffix(b"\r").unwrap_or(text) }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.text().is_empty()
-    }
-
-    fn value_of(&self, name: &[u8]) -> Option<&[u8]> {
-        self.text().strip_prefix(name)
-    }
-
-    /// The size that starts a chunk's line; what follows the digits is not looked at.
-    fn chunk_bytes(&self) -> Option<u64> {
-        let text = self.text();
-        let digits = text.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(text.len());
-        if digits == LINE_PREFIX_BYTES {
-            return None;
-        }
-        let digits = str::from_utf8(text.get(..digits)?).ok()?;
-        u64::from_str_radix(digits, 16).ok()
-    }
-}
-
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 #[cfg(test)]

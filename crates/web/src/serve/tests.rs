@@ -8,9 +8,12 @@
 
 mod deadlines;
 mod drain;
+mod floods;
+mod frames;
 mod framing;
 mod heads;
 mod http2;
+mod http2_heads;
 mod upgrades;
 
 use std::convert::Infallible;

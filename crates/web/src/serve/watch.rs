@@ -33,7 +33,11 @@ where
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 // A peer that hangs up on our goodbye is at peace with us.
                 let peace = closing.is_some() && activity.is_quiet();
-                return Poll::Ready(if peace { Ok(()) } else { ended.map_err(ServeError::Http) });
+                return Poll::Ready(match ended {
+                    Err(_) if activity.is_flooded() => Err(ServeError::Flood),
+                    Err(error) if !peace => Err(ServeError::Http(error)),
+                    _ => Ok(()),
+                });
             }
             if closing.is_none() && draining.as_mut().poll(cx).is_ready() {
                 closing = Some(Instant::now());

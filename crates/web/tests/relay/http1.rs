@@ -200,3 +200,30 @@ async fn an_answer_to_an_upload_that_nobody_reads_is_not_lost() {
         assert!(response.contains("ADIT-1004"), "{response}");
     }
 }
+
+#[tokio::test]
+async fn bytes_after_an_upgrade_wait_for_its_answer() {
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let early =
+        "GET /early HTTP/1.1\r\nHost: b.example\r\nX-Forwarded-For: 6.6.6.6\r\nConnection: close\r\n\r\n";
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nok",
+    ] {
+        let (address, mut sent) = upstream("\r\n\r\n", answer).await;
+        let (h1, _) = node(relay(address)).await;
+        let _ = exchange(h1, &format!("{upgrade}{early}")).await;
+        let asked = sent.recv().await.unwrap();
+        assert!(asked.starts_with("GET /ws ") && !asked.contains("/early"), "{asked}");
+        // It was the next request all along, and is treated like any.
+        let next = sent.recv().await.unwrap();
+        assert!(next.starts_with("GET /early ") && !next.contains("6.6.6.6"), "{next}");
+    }
+    // Without an answer nobody ever gets them.
+    let (address, mut sent) = upstream("\r\n\r\n", "").await;
+    let (h1, _) = node(relay(address)).await;
+    let response = exchange(h1, &format!("{upgrade}{early}")).await;
+    assert!(response.starts_with("HTTP/1.1 502 "), "{response}");
+    assert!(!sent.recv().await.unwrap().contains("/early"));
+}

@@ -19,14 +19,14 @@ use crate::body;
 use crate::limits::{H2_PING_DEADLINE, H2_PING_INTERVAL, HEAD_BYTES_MAX, HEADERS_MAX, ServeLimits};
 use crate::service::{HttpService, boxed};
 
-type Client = SendRequest<Empty<Bytes>>;
+pub(super) type Client = SendRequest<Empty<Bytes>>;
 
-struct Served {
+pub(super) struct Served {
     drain: oneshot::Sender<()>,
-    done: JoinHandle<Result<(), ServeError>>,
+    pub(super) done: JoinHandle<Result<(), ServeError>>,
 }
 
-fn serve(service: HttpService) -> (DuplexStream, Served) {
+pub(super) fn serve(service: HttpService) -> (DuplexStream, Served) {
     let (io, theirs) = duplex(256 * 1024);
     let (drain, draining) = signal();
     let spawn = |work: Work| drop(tokio::spawn(work));
@@ -34,7 +34,7 @@ fn serve(service: HttpService) -> (DuplexStream, Served) {
     (io, Served { drain, done })
 }
 
-async fn connect(io: DuplexStream) -> Client {
+pub(super) async fn connect(io: DuplexStream) -> Client {
     let (client, connection) = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_header_list_size(1024 * 1024)
@@ -45,7 +45,7 @@ async fn connect(io: DuplexStream) -> Client {
     client
 }
 
-fn request(fields: impl IntoIterator<Item = (&'static str, String)>) -> Request<Empty<Bytes>> {
+pub(super) fn request(fields: impl IntoIterator<Item = (&'static str, String)>) -> Request<Empty<Bytes>> {
     let mut builder = Request::get("https://a.example/");
     for (name, value) in fields {
         builder = builder.header(name, value);
@@ -53,7 +53,7 @@ fn request(fields: impl IntoIterator<Item = (&'static str, String)>) -> Request<
     builder.body(Empty::new()).unwrap()
 }
 
-async fn status(client: &mut Client, request: Request<Empty<Bytes>>) -> Option<StatusCode> {
+pub(super) async fn status(client: &mut Client, request: Request<Empty<Bytes>>) -> Option<StatusCode> {
     client.ready().await.unwrap();
     client.send_request(request).await.ok().map(|response| response.status())
 }

@@ -1,0 +1,148 @@
+//! How much an HTTP/2 peer may ask for that brings nobody anything.
+//!
+//! A frame that carries no request and no byte still costs this side work: a request begun and dropped, an answer, a look
+//! at a table. Each such frame costs points. The account refills with time and with each frame of an answer that the peer
+//! takes, so that whoever really uses the connection never feels it, and a flood ends the connection it comes over.
+
+use tokio::time::Instant;
+
+use super::frames::{CONTINUATION, DATA, Frames, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
+use crate::limits::{
+    H2_CONTINUATION_POINTS, H2_IDLE_TALK_POINTS, H2_OTHER_FRAME_POINTS, H2_PING_POINTS, H2_POINTS_MAX,
+    H2_POINTS_PER_ANSWER, H2_POINTS_PER_S, H2_RESET_POINTS, H2_SETTINGS_POINTS, H2_WINDOW_UPDATE_POINTS,
+};
+
+/// Bytes that stand before a peer's first frame (RFC 9113 section 3.4).
+const PREFACE_BYTES: u32 = 24;
+
+/// The account of one connection.
+pub(super) struct Flood {
+    incoming: Frames,
+    outgoing: Frames,
+    points: u32,
+    filled_at: Instant,
+}
+
+impl Flood {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            incoming: Frames::after(PREFACE_BYTES),
+            outgoing: Frames::after(0),
+            points: H2_POINTS_MAX,
+            filled_at: now,
+        }
+    }
+
+    /// The peer sent these bytes. Whether it may go on.
+    #[must_use]
+    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> bool {
+        let mut spent = 0_u32;
+        self.incoming.feed(bytes, |head| spent = spent.saturating_add(price(head)));
+        if spent > 0 {
+            self.refill(now);
+        }
+        let left = self.points.checked_sub(spent);
+        self.points = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// The peer took these bytes.
+    pub(super) fn wrote(&mut self, bytes: &[u8]) {
+        let mut answers = 0_u32;
+        self.outgoing.feed(bytes, |head| {
+            let answer = matches!(head.kind, DATA | HEADERS) && head.body_bytes > 0;
+            answers = answers.saturating_add(u32::from(answer));
+        });
+        let earned = answers.saturating_mul(H2_POINTS_PER_ANSWER);
+        self.points = self.points.saturating_add(earned).min(H2_POINTS_MAX);
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let seconds =
+            u32::try_from(now.saturating_duration_since(self.filled_at).as_secs()).unwrap_or(u32::MAX);
+        if seconds > 0 {
+            self.filled_at = now;
+            let earned = seconds.saturating_mul(H2_POINTS_PER_S);
+            self.points = self.points.saturating_add(earned).min(H2_POINTS_MAX);
+        }
+    }
+}
+
+fn price(head: Head) -> u32 {
+    match head.kind {
+        // More requests than may be served at once are refused by stream limits, more bytes by windows.
+        HEADERS => 0,
+        DATA => {
+            if head.is_idle_talk() {
+                H2_IDLE_TALK_POINTS
+            } else {
+                0
+            }
+        }
+        PING | SETTINGS if head.is_ack() => 0,
+        PING => H2_PING_POINTS,
+        SETTINGS => H2_SETTINGS_POINTS,
+        RST_STREAM => H2_RESET_POINTS,
+        CONTINUATION => H2_CONTINUATION_POINTS,
+        WINDOW_UPDATE => H2_WINDOW_UPDATE_POINTS,
+        // PRIORITY, and what is not known.
+        _ => H2_OTHER_FRAME_POINTS,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "tests")]
+
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::Flood;
+    use crate::limits::{H2_POINTS_MAX, H2_POINTS_PER_ANSWER, H2_POINTS_PER_S, H2_RESET_POINTS};
+
+    const RESET: &[u8] = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
+    const ANSWER: &[u8] = b"\0\0\x01\0\0\0\0\0\x01a";
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+    /// How many resets in a row are taken now.
+    fn resets(flood: &mut Flood, now: Instant) -> u32 {
+        let mut taken = 0;
+        while flood.read(RESET, now) {
+            taken += 1;
+        }
+        taken
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_account_is_empty_at_its_bound_and_refills() {
+        let now = Instant::now();
+        let mut flood = Flood::new(now);
+        assert!(flood.read(PREFACE, now));
+        assert_eq!(resets(&mut flood, now), H2_POINTS_MAX / H2_RESET_POINTS);
+        let later = now + Duration::from_secs(3);
+        assert_eq!(resets(&mut flood, later), 3 * H2_POINTS_PER_S / H2_RESET_POINTS);
+        assert_eq!(resets(&mut flood, later + Duration::from_millis(999)), 0);
+        let much_later = later + Duration::from_hours(1);
+        assert_eq!(resets(&mut flood, much_later), H2_POINTS_MAX / H2_RESET_POINTS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_are_taken_pay() {
+        let now = Instant::now();
+        let mut flood = Flood::new(now);
+        assert!(flood.read(PREFACE, now));
+        let answers = H2_RESET_POINTS.div_ceil(H2_POINTS_PER_ANSWER);
+        for _ in 0..10 * H2_POINTS_MAX / H2_RESET_POINTS {
+            assert!(flood.read(RESET, now));
+            for _ in 0..answers {
+                flood.wrote(ANSWER);
+            }
+        }
+        assert_eq!(
+            resets(&mut flood, now),
+            H2_POINTS_MAX / H2_RESET_POINTS,
+            "it never holds more than at first"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! The heads of HTTP/2 frames as they pass (RFC 9113 section 4.1); what they carry is skipped.
+
+/// Bytes of a frame's head.
+const HEAD_BYTES: usize = 9;
+
+/// DATA, RFC 9113 section 6.1.
+pub(super) const DATA: u8 = 0;
+pub(super) const HEADERS: u8 = 1;
+pub(super) const RST_STREAM: u8 = 3;
+pub(super) const SETTINGS: u8 = 4;
+pub(super) const PING: u8 = 6;
+pub(super) const WINDOW_UPDATE: u8 = 8;
+pub(super) const CONTINUATION: u8 = 9;
+
+/// The flag of an answer to SETTINGS or PING; on DATA and HEADERS the same bit ends the stream.
+const FLAG_ACK: u8 = 1;
+const FLAG_PADDED: u8 = 8;
+
+/// What a frame's head says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: u8,
+    pub(super) body_bytes: u32,
+    flags: u8,
+}
+
+impl Head {
+    /// Whether the frame answers one of ours.
+    pub(super) fn is_ack(self) -> bool {
+        matches!(self.kind, SETTINGS | PING) && self.flags & FLAG_ACK != 0
+    }
+
+    /// Whether a DATA frame neither ends its stream nor is sure to bring a byte: empty, or short enough to be padding.
+    pub(super) fn is_idle_talk(self) -> bool {
+        let padding_bytes_max = if self.flags & FLAG_PADDED == 0 { 0 } else { 256 };
+        self.kind == DATA && self.flags & FLAG_ACK == 0 && self.body_bytes <= padding_bytes_max
+    }
+}
+
+/// Follows one direction of a connection.
+pub(super) struct Frames {
+    head: [u8; HEAD_BYTES],
+    have: usize,
+    /// Bytes to skip before the next head.
+    skip: u32,
+}
+
+impl Frames {
+    /// `skip`: bytes before the first frame.
+    pub(super) fn after(skip: u32) -> Self {
+        Self { head: [0; HEAD_BYTES], have: 0, skip }
+    }
+
+    /// Tells of each head that `bytes` complete.
+    pub(super) fn feed(&mut self, mut bytes: &[u8], mut told: impl FnMut(Head)) {
+        while !bytes.is_empty() {
+            if self.skip > 0 {
+                let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+                self.skip = self.skip.saturating_sub(u32::try_from(skipped).unwrap_or(u32::MAX));
+                bytes = bytes.get(skipped..).unwrap_or_default();
+                continue;
+            }
+            let room = self.head.get_mut(self.have..).unwrap_or_default();
+            let taken = room.len().min(bytes.len());
+            for (slot, byte) in room.iter_mut().zip(bytes) {
+                *slot = *byte;
+            }
+            self.have = self.have.saturating_add(taken);
+            bytes = bytes.get(taken..).unwrap_or_default();
+            if self.have == HEAD_BYTES {
+                let [high, middle, low, kind, flags, ..] = self.head;
+                let body_bytes = u32::from_be_bytes([0, high, middle, low]);
+                (self.have, self.skip) = (0, body_bytes);
+                told(Head { kind, body_bytes, flags });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DATA, Frames, HEADERS, Head, PING};
+
+    #[test]
+    fn heads_are_found_in_any_pieces() {
+        let mut bytes = b"preface".to_vec();
+        bytes.extend_from_slice(b"\0\0\x03\0\0\0\0\0\x01abc");
+        bytes.extend_from_slice(b"\0\0\0\x01\x05\0\0\0\x03");
+        bytes.extend_from_slice(b"\0\0\x08\x06\x01\0\0\0\x0012345678");
+        bytes.extend_from_slice(b"\0\0\0\0\0\0\0\0\x01");
+        let wanted = [(DATA, 3, 0), (HEADERS, 0, 5), (PING, 8, 1), (DATA, 0, 0)]
+            .map(|(kind, body_bytes, flags)| Head { kind, body_bytes, flags });
+        for pieces in 1..bytes.len() {
+            let (mut frames, mut heads) = (Frames::after(7), Vec::new());
+            for piece in bytes.chunks(pieces) {
+                frames.feed(piece, |head| heads.push(head));
+            }
+            assert_eq!(heads, wanted, "{pieces}");
+        }
+    }
+
+    #[test]
+    fn data_that_may_bring_nothing_is_idle_talk() {
+        for (kind, body_bytes, flags, wanted) in [
+            (DATA, 0, 0, true),
+            (DATA, 1, 0, false),
+            (DATA, 0, 1, false),
+            (DATA, 255, 8, true),
+            (DATA, 256, 8, true),
+            (DATA, 257, 8, false),
+            (DATA, 9, 9, false),
+            (HEADERS, 0, 0, false),
+        ] {
+            let head = Head { kind, body_bytes, flags };
+            assert_eq!(head.is_idle_talk(), wanted, "{head:?}");
+        }
+    }
+}
