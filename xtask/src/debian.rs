@@ -10,9 +10,11 @@ use crate::interrupt::Interrupt;
 use crate::job;
 
 /// What tests need, whether it is there, and which package has it.
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 4] = [
     Need { package: "postgresql", present: postgres_starts },
     Need { package: "git", present: git_serves_http },
+    // libFuzzer is C++, and is built from its source.
+    Need { package: "g++", present: || job::answers(Command::new("c++").arg("--version")) },
     Need { package: "curl", present: || job::answers(Command::new("curl").arg("--version")) },
 ];
 

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask try | test | ci | tidy | limits`.
+//! The project's own commands: `cargo xtask try | test | fuzz | ci | tidy | limits`.
 //!
 //! A tool for people and for CI, run on Unix-like machines. It holds no product logic.
 #![forbid(unsafe_code)]
@@ -7,6 +7,7 @@ mod agent_size;
 mod ci;
 mod console;
 mod debian;
+mod fuzz;
 mod interrupt;
 mod job;
 mod repo;
@@ -25,17 +26,19 @@ use crate::repo::Repo;
 const USAGE: &str = "\
 cargo xtask COMMAND
 
-  try [--port N]   build what is needed, serve a demo page (or localhost:N) on a public URL until Ctrl-C
-  test [--full]    every test; --full runs the large variants besides
-  ci               format, clippy, tidy, docs, size of the agent, then test
-  tidy             the rules that the compiler does not hold
-  limits           write docs/limits.md from every crate's limits.rs";
+  try [--port N]      build what is needed, serve a demo page (or localhost:N) on a public URL until Ctrl-C
+  test [--full]       every test; --full runs the large variants besides
+  fuzz [--seconds N]  every decoder on hostile bytes, 20 seconds each unless said otherwise
+  ci                  format, clippy, tidy, docs, size of the agent, then test
+  tidy                the rules that the compiler does not hold
+  limits              write docs/limits.md from every crate's limits.rs";
 
 /// What the reader asked for.
 #[derive(Debug, PartialEq, Eq)]
 enum Command {
     Try { port: Option<u16> },
     Test(suite::Tier),
+    Fuzz { seconds: u32 },
     Ci,
     Tidy,
     Limits,
@@ -60,6 +63,7 @@ fn run() -> Result<()> {
     match command {
         Command::Try { port } => trial::run(&repo, &interrupt, port),
         Command::Test(tier) => suite::run(&repo, &interrupt, tier),
+        Command::Fuzz { seconds } => fuzz::run(&repo, &interrupt, seconds),
         Command::Ci => ci::run(&repo, &interrupt),
         Command::Tidy => tidy::run(&repo),
         Command::Limits => tidy::write_limits_page(&repo),
@@ -76,6 +80,8 @@ fn parse(words: &[&str]) -> Result<Command> {
         ["try", "--port", port] => Command::Try { port: Some(parse_port(port)?) },
         ["test"] => Command::Test(suite::Tier::One),
         ["test", "--full"] => Command::Test(suite::Tier::Full),
+        ["fuzz"] => Command::Fuzz { seconds: fuzz::SECONDS },
+        ["fuzz", "--seconds", seconds] => Command::Fuzz { seconds: parse_seconds(seconds)? },
         ["ci"] => Command::Ci,
         ["tidy"] => Command::Tidy,
         ["limits"] => Command::Limits,
@@ -91,6 +97,13 @@ fn parse_port(text: &str) -> Result<u16> {
     }
 }
 
+fn parse_seconds(text: &str) -> Result<u32> {
+    match text.parse() {
+        Ok(seconds) if seconds != 0 => Ok(seconds),
+        _ => bail!("--seconds takes a number from 1, not `{text}`"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test that cannot parse has failed")]
@@ -103,10 +116,15 @@ mod tests {
         assert_eq!(parse(&["try"]).unwrap(), Command::Try { port: None });
         assert_eq!(parse(&["try", "--port", "3000"]).unwrap(), Command::Try { port: Some(3000) });
         assert_eq!(parse(&["test", "--full"]).unwrap(), Command::Test(Tier::Full));
+        assert_eq!(parse(&["fuzz", "--seconds", "5"]).unwrap(), Command::Fuzz { seconds: 5 });
         assert_eq!(parse(&[]).unwrap(), Command::Help);
-        for wrong in
-            [vec!["try", "--port"], vec!["try", "--port", "0"], vec!["test", "--fast"], vec!["deploy"]]
-        {
+        for wrong in [
+            vec!["try", "--port"],
+            vec!["try", "--port", "0"],
+            vec!["fuzz", "--seconds", "0"],
+            vec!["test", "--fast"],
+            vec!["deploy"],
+        ] {
             assert!(parse(&wrong).is_err(), "{wrong:?}");
         }
     }

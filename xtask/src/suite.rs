@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::console;
 use crate::debian;
+use crate::fuzz;
 use crate::interrupt::Interrupt;
 use crate::job;
 use crate::repo::Repo;
@@ -24,7 +25,8 @@ pub enum Tier {
 const TIER_TWO: &str = "\
 tier 2 holds besides (cargo xtask test --full):
   e2e: bodies of 1 GiB each way instead of 64 MiB
-  property tests: 20,000 cases each instead of 256";
+  property tests: 20,000 cases each instead of 256
+  fuzzing: every decoder for 20 seconds (cargo xtask fuzz)";
 
 /// Cases per property test in the full run.
 const PROPTEST_CASES_FULL: &str = "20000";
@@ -45,7 +47,8 @@ pub fn run(repo: &Repo, interrupt: &Interrupt, tier: Tier) -> Result<()> {
     doc_tests.args(["test", "--workspace", "--doc"]);
     job::run("doc tests", surroundings(&mut doc_tests, &postgres, tier), interrupt)?;
     let mut tests = runner(repo, tier);
-    job::run("tests", surroundings(&mut tests, &postgres, tier), interrupt)
+    job::run("tests", surroundings(&mut tests, &postgres, tier), interrupt)?;
+    if tier == Tier::Full { fuzz::run(repo, interrupt, fuzz::SECONDS) } else { Ok(()) }
 }
 
 /// nextest where it is installed, else cargo's own runner. Either prints its closing line last.

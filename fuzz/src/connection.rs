@@ -1,0 +1,108 @@
+//! Connections that a stranger feeds: whatever comes, they end, and nothing is invented.
+
+use std::time::Duration;
+
+use adit_mux::Config;
+use adit_net::hello::{self, ClientHello};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{Instant, timeout};
+
+/// Bytes on their way between both ends.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// Above every deadline of ours. Time is simulated: it passes at once when nothing else happens.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+thread_local! {
+    static RUNTIME: Runtime =
+        Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+}
+
+/// Runs one connection to its end.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    RUNTIME
+        .with(|runtime| runtime.block_on(async { timeout(PATIENCE, future).await.expect("an end in time") }))
+}
+
+/// The two ends of a connection.
+pub(crate) fn pipe() -> (DuplexStream, DuplexStream) {
+    duplex(PIPE_BYTES)
+}
+
+/// A stranger writes `data` in pieces of its first byte's size, closes, and reads until the other side closes.
+pub(crate) async fn stranger(stream: DuplexStream, data: &[u8]) -> Vec<u8> {
+    let (size, data) = data.split_first().map_or((1, data), |(size, data)| (usize::from(*size).max(1), data));
+    let (mut read, mut write) = tokio::io::split(stream);
+    let speaking = async move {
+        for piece in data.chunks(size) {
+            if write.write_all(piece).await.is_err() {
+                return;
+            }
+        }
+        drop(write.shutdown().await);
+    };
+    let hearing = async move {
+        let mut heard = Vec::new();
+        drop(read.read_to_end(&mut heard).await);
+        heard
+    };
+    tokio::join!(speaking, hearing).1
+}
+
+/// A `ClientHello` is understood the same however it is cut, and not a byte of it is lost or added.
+pub fn hello(data: &[u8]) {
+    let Some((size, data)) = data.split_first() else { return };
+    let whole = run(peeked(data));
+    let (piecemeal, stranger) = pipe();
+    let fed = std::iter::once(*size).chain(data.iter().copied()).collect::<Vec<_>>();
+    let cut = run(async move {
+        let peek = async {
+            let answer = peeked(piecemeal).await;
+            answer
+        };
+        tokio::join!(peek, self::stranger(stranger, &fed)).0
+    });
+    match (whole, cut) {
+        (Ok((whole, bytes)), Ok((cut, again))) => {
+            assert_eq!(whole, cut);
+            assert!(
+                bytes == data && again == data,
+                "the connection does not begin with its first byte again"
+            );
+        }
+        (Err(_), Err(_)) => {}
+        (whole, cut) => panic!("cut otherwise, understood otherwise: {whole:?} and {cut:?}"),
+    }
+}
+
+async fn peeked(stream: impl AsyncRead + Unpin) -> Result<(ClientHello, Vec<u8>), String> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let (hello, mut replay) = hello::peek(stream, deadline).await.map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    replay.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
+    Ok((hello, bytes))
+}
+
+/// A session with a peer that writes anything ends, on either side, and hands out only whole frames.
+pub fn mux(data: &[u8]) {
+    let Some((side, data)) = data.split_first() else { return };
+    let config = Config::default();
+    let (ours, theirs) = pipe();
+    run(async {
+        if side % 2 == 0 {
+            let (_session, mut control, driver) = adit_mux::serve(ours, &config);
+            let hearing = async { while control.recv().await.is_ok() {} };
+            tokio::join!(driver.run(), hearing, stranger(theirs, data));
+        } else {
+            let (mut incoming, _control, driver) = adit_mux::connect(ours, &config);
+            let taking = async {
+                while let Some(mut arrival) = incoming.next().await {
+                    let mut bytes = Vec::new();
+                    drop(arrival.stream.read_to_end(&mut bytes).await);
+                }
+            };
+            tokio::join!(driver.run(), taking, stranger(theirs, data));
+        }
+    });
+}

@@ -1,0 +1,107 @@
+//! HTTP, from both sides.
+
+use std::convert::Infallible;
+
+use adit_web::limits::{ClientLimits, ServeLimits};
+use adit_web::{RequestAuthority, body, client, hygiene, serve};
+use http::header::HeaderName;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::connection::{pipe, run, stranger};
+
+/// A visitor who writes anything is answered or dropped, and what reaches the service has one authority and one length.
+pub fn visitor(data: &[u8]) {
+    let service = tower::service_fn(|request: Request<Incoming>| async move {
+        let (parts, incoming) = request.into_parts();
+        one_length(&parts.headers);
+        drop(RequestAuthority::of(&parts));
+        drop(body::from_visitor(incoming).collect().await);
+        Ok::<_, Infallible>(Response::new(body::full("answer")))
+    });
+    let (ours, theirs) = pipe();
+    let heard = run(async {
+        let served = serve::http1(ours, service, ServeLimits::default(), std::future::pending());
+        let (served, heard) = tokio::join!(served, stranger(theirs, data));
+        drop(served);
+        heard
+    });
+    assert!(heard.is_empty() || heard.starts_with(b"HTTP/1."), "an answer that is not HTTP");
+}
+
+fn one_length(headers: &HeaderMap) {
+    let (lengths, codings) = (headers.get_all("content-length"), headers.get_all("transfer-encoding"));
+    let (lengths, codings) = (lengths.iter().count(), codings.iter().count());
+    assert!(lengths + codings <= 1, "a length that two readers understand differently");
+}
+
+/// An upstream that answers anything: its response is refused, cut or whole.
+pub fn upstream(data: &[u8]) {
+    let (ours, theirs) = pipe();
+    run(async {
+        let limits = ClientLimits::default();
+        let Ok((mut sender, connection)) = client::handshake(ours, limits).await else { return };
+        let request = Request::builder().uri("/").header("host", "a.example").body(body::empty());
+        let exchange = async {
+            let Ok(response) = client::send(&mut sender, request.expect("a request"), limits).await else {
+                return;
+            };
+            let mut response = response.map(drop_body);
+            let (pass, head) = (hygiene::response(&mut response, None).is_ok(), response.headers());
+            if pass {
+                one_length(head);
+                assert!(head.keys().all(|name| !name.as_str().starts_with("adit-")), "it speaks in our name");
+            }
+            drop(sender);
+        };
+        let (_, (), _) = tokio::join!(connection, exchange, stranger(theirs, data));
+    });
+}
+
+fn drop_body(incoming: Incoming) {
+    drop(incoming);
+}
+
+/// An authority that is accepted reads the same again.
+pub fn authority(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(authority) = RequestAuthority::parse(text) else { return };
+    assert_eq!(RequestAuthority::parse(&authority.to_string()).ok(), Some(authority));
+}
+
+/// Fields, one in a line, as a visitor's and as an upstream's: none of ours is theirs, none of one hop goes on.
+pub fn headers(data: &[u8]) {
+    let fields = data.split(|byte| *byte == b'\n').take(64).filter_map(field).collect::<Vec<_>>();
+    let asked = of_a_visitor(&fields);
+    let mut response = Response::new(());
+    *response.headers_mut() = fields.into_iter().collect();
+    if hygiene::response(&mut response, asked.as_ref()).is_ok() {
+        one_length(response.headers());
+        assert!(!response.headers().contains_key("adit-error"), "the upstream speaks in our name");
+    }
+}
+
+/// A request goes on only with an authority that `web` has read from it.
+fn of_a_visitor(fields: &[(HeaderName, HeaderValue)]) -> Option<HeaderValue> {
+    let mut request = Request::new(body::empty());
+    request.headers_mut().extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let (parts, body) = request.into_parts();
+    let authority = RequestAuthority::of(&parts).ok()?;
+    let visitor = std::net::Ipv4Addr::LOCALHOST.into();
+    let forwarded = hygiene::Forwarded { visitor, scheme: hygiene::Scheme::Https, authority };
+    let mut request = Request::from_parts(parts, body);
+    let asked = hygiene::request(&mut request, &forwarded);
+    let sent = request.headers();
+    for name in ["te", "proxy-connection", "keep-alive", "proxy-authorization", "adit-error"] {
+        assert!(sent.get(name).is_none_or(|value| name == "te" && value == "trailers"), "{name} goes on");
+    }
+    assert_eq!(sent.get_all("host").iter().count(), 1);
+    assert_eq!(sent.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["127.0.0.1"]);
+    asked
+}
+
+fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let at = line.iter().position(|byte| *byte == b':')?;
+    Some((HeaderName::from_bytes(&line[..at]).ok()?, HeaderValue::from_bytes(&line[at + 1..]).ok()?))
+}
