@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use adit_domain::ApiKey;
 use adit_domain::id::InstanceId;
+use adit_net::dial::{Dial, Tcp};
 use adit_net::tls::{PemError, Roots, TlsConfigError, agent_client, http_client};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::{Task, TaskError, Tasks};
@@ -35,6 +36,7 @@ pub struct Builder {
     api_key: ApiKey,
     agent_key: Option<AgentKey>,
     roots: Roots,
+    network: Arc<dyn Dial>,
 }
 
 /// Why an agent cannot be built.
@@ -59,7 +61,7 @@ impl Agent {
     /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
     pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
         let orders = Orders { server, upstream, url: None };
-        Builder { orders, api_key, agent_key: None, roots: Roots::public() }
+        Builder { orders, api_key, agent_key: None, roots: Roots::public(), network: Arc::new(Tcp) }
     }
 
     /// Starts the agent as a task of `tasks`. Must be called inside a tokio runtime.
@@ -103,6 +105,12 @@ impl Builder {
         Ok(self)
     }
 
+    /// How the server, its nodes and the upstream are reached, instead of TCP.
+    pub fn network(mut self, network: Arc<dyn Dial>) -> Self {
+        self.network = network;
+        self
+    }
+
     /// The agent.
     ///
     /// # Errors
@@ -113,10 +121,11 @@ impl Builder {
             api_key: self.api_key,
             agent_key,
             instance: InstanceId::new(),
+            network: Arc::clone(&self.network),
             http_tls: http_client(&self.roots, &[b"http/1.1"])?,
             node_tls: Arc::clone(&agent_client(&self.roots, ALPN)?),
         };
-        let dialler = Dialler::new(self.orders.upstream.clone())?;
+        let dialler = Dialler::new(self.orders.upstream.clone(), self.network)?;
         Ok(Agent { orders: self.orders, identity, dialler })
     }
 }

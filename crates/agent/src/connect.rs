@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_api::capability::NodeAddress;
-use adit_net::dial::{DialError, dial};
+use adit_net::connection::Connection;
+use adit_net::dial::DialError;
 use adit_net::io::Buffered;
-use adit_net::socket::tune_agent_link;
 use adit_net::tls::{self, HandshakeError};
 use adit_wire::preface::{AgentPreface, PrefaceError, SERVER_PREFACE_LEN, ServerPreface, Status};
 use adit_wire::{EXPORTER_LABEL, VERSION};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
@@ -25,7 +24,7 @@ use crate::limits::{PREFACE, SERVER_DIAL, TLS_HANDSHAKE};
 use crate::setback::{Refusal, Setback, Verdict, chain};
 
 /// The connection under the mux.
-pub(crate) type LinkIo = TlsStream<Buffered<TcpStream>>;
+pub(crate) type LinkIo = TlsStream<Buffered<Box<dyn Connection>>>;
 
 /// A node that has said yes.
 pub(crate) struct Link {
@@ -75,8 +74,8 @@ pub(crate) async fn connect(
     grant: &Grant,
     identity: &Identity,
 ) -> Result<Link, ConnectError> {
-    let stream = dial(&node.host, node.port, Instant::now() + SERVER_DIAL).await?;
-    tune_agent_link(&stream);
+    let stream = identity.network.dial(&node.host, node.port, Instant::now() + SERVER_DIAL).await?;
+    stream.tune_agent_link();
     let stream = Buffered::new(stream);
     let deadline = Instant::now() + TLS_HANDSHAKE;
     let mut io = tls::connect(Arc::clone(&grant.tls), &node.sni, stream, deadline).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_api::Problem;
 use adit_api::capability::{self, CapabilityRequest, CapabilityResponse};
-use adit_net::dial::{DialError, dial};
+use adit_net::dial::DialError;
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use adit_wire::ALPN;
 use adit_wire::capability::SignedCapability;
@@ -75,7 +75,7 @@ async fn ask(
     identity: &Identity,
     deadline: Instant,
 ) -> Result<CapabilityResponse, ExchangeError> {
-    let stream = dial(server.host(), server.port(), deadline).await?;
+    let stream = identity.network.dial(server.host(), server.port(), deadline).await?;
     let tls = tls::connect(Arc::clone(&identity.http_tls), server.host(), stream, deadline).await?;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(EXCHANGE_BODY_BYTES_MAX)

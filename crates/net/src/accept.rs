@@ -13,16 +13,17 @@ use adit_process::tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::connection::Connection;
 use crate::limits::ACCEPT_BACKOFF;
-use crate::socket::{reset_on_drop, tune};
+use crate::listen::Listen;
 use failure::Cure;
 pub use gate::{ConnectionLimits, ConnectionPermit, Counts, Gate};
 
 /// A connection that passed the gate.
 #[derive(Debug)]
-pub struct Accepted {
-    /// The connection, [`tuned`](tune).
-    pub stream: TcpStream,
+pub struct Accepted<S = TcpStream> {
+    /// The connection, [`tuned`](crate::socket::tune).
+    pub stream: S,
     /// Who connected. An IPv4 address that came in as IPv6 is IPv4 again.
     pub peer: SocketAddr,
     /// Its place among the open connections. To be kept as long as the connection lives, upgrades included.
@@ -31,25 +32,25 @@ pub struct Accepted {
 
 /// Accepts connections and hands each to its own task.
 #[derive(Debug)]
-pub struct AcceptLoop {
+pub struct AcceptLoop<L = TcpListener> {
     /// What the connections' tasks are called.
     pub name: &'static str,
     /// Where connections come from.
-    pub listener: TcpListener,
+    pub listener: L,
     /// How many there may be. Listeners may share one.
     pub gate: Gate,
     /// Who owns the connections' tasks.
     pub tasks: Tasks,
 }
 
-impl AcceptLoop {
+impl<L: Listen> AcceptLoop<L> {
     /// Accepts until `shutdown` drains, then closes the listener; connections live on in [`AcceptLoop::tasks`].
     /// While the gate is full nothing is accepted: new connections wait in the kernel.
     ///
     /// `handler` runs in the connection's task, so it may take its time, and a panic in it ends that connection only.
     pub async fn run<H, F>(self, mut shutdown: Shutdown, handler: H)
     where
-        H: Fn(Accepted) -> F + Send + Sync + 'static,
+        H: Fn(Accepted<L::Connection>) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let handler = Arc::new(handler);
@@ -66,7 +67,7 @@ impl AcceptLoop {
     }
 
     /// The next connection that may come in.
-    async fn next(&self) -> Accepted {
+    async fn next(&self) -> Accepted<L::Connection> {
         let mut failed_in_a_row = 0_u64;
         loop {
             let place = self.gate.place().await;
@@ -86,15 +87,20 @@ impl AcceptLoop {
         }
     }
 
-    fn admit(&self, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) -> Option<Accepted> {
+    fn admit<S: Connection>(
+        &self,
+        stream: S,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Option<Accepted<S>> {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let Some(permit) = self.gate.admit(peer.ip(), place) else {
             tracing::debug!(%peer, "too many connections from this address");
             // Without it every refused connection would stay behind in TIME_WAIT.
-            reset_on_drop(&stream);
+            stream.reset_on_drop();
             return None;
         };
-        tune(&stream);
+        stream.tune();
         Some(Accepted { stream, peer, permit })
     }
 

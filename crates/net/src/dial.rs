@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::connection::Connection;
 use crate::limits::{DIAL_ADDRESSES_MAX, DIAL_STAGGER};
 use crate::socket;
 
@@ -51,6 +52,27 @@ pub enum DialError {
         /// The port that was dialled.
         port: u16,
     },
+}
+
+/// A connection on its way.
+pub type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Connection>, DialError>> + Send + 'a>>;
+
+/// How to reach others.
+pub trait Dial: Send + Sync + 'static {
+    /// Connects to `host`, a name or an IP address, at the latest by `deadline`.
+    fn dial<'a>(&'a self, host: &'a str, port: u16, deadline: Instant) -> Dialling<'a>;
+}
+
+/// Over TCP, as [`dial`] does.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Tcp;
+
+impl Dial for Tcp {
+    fn dial<'a>(&'a self, host: &'a str, port: u16, deadline: Instant) -> Dialling<'a> {
+        Box::pin(async move {
+            dial(host, port, deadline).await.map(|stream| Box::new(stream) as Box<dyn Connection>)
+        })
+    }
 }
 
 /// Connects to `host`, a name or an IP address (IPv6 with or without brackets). The name is resolved each time.

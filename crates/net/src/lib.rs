@@ -4,6 +4,7 @@
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
 pub mod accept;
+pub mod connection;
 pub mod dial;
 pub mod hello;
 pub mod io;

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 
 use socket2::SockRef;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::connection::Connection;
 use crate::limits::LISTEN_BACKLOG;
 use crate::socket::keepalive;
 
@@ -27,6 +28,23 @@ pub enum BindError {
     /// Anything else.
     #[error("cannot listen on {0}")]
     Other(SocketAddr, #[source] io::Error),
+}
+
+/// Where connections come from.
+pub trait Listen: Send + Sync + 'static {
+    /// What comes.
+    type Connection: Connection;
+
+    /// The next connection and who made it. Cancel safe.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Connection, SocketAddr)>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Connection = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        TcpListener::accept(self).await
+    }
 }
 
 /// Listens on `address`; port 0 takes any free one. A port whose former owner has just died is available again.

@@ -2,23 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use adit_authority::{Admission, Directory, Unavailable};
-use adit_domain::Hostname;
 use adit_domain::id::NodeId;
+use adit_domain::{Hostname, Timestamp};
+use adit_net::listen::Listen;
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 use rustls::server::ResolvesServerCert;
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
-use crate::node::Node;
+use crate::node::{Clock, Node, wall_clock};
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
@@ -31,6 +30,7 @@ pub struct Builder {
     reserved: HashMap<Hostname, HttpService>,
     public_port: u16,
     mux: adit_mux::Config,
+    clock: Clock,
 }
 
 /// Why a node did not start, or ended early.
@@ -60,6 +60,7 @@ impl Builder {
             reserved: HashMap::new(),
             public_port: 443,
             mux: adit_mux::Config::default(),
+            clock: Arc::new(wall_clock),
         }
     }
 
@@ -77,6 +78,13 @@ impl Builder {
         self
     }
 
+    /// The wall clock, where it is not the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
     /// The node.
     #[must_use]
     pub fn build(self) -> Server {
@@ -91,6 +99,7 @@ impl Builder {
             known: KnownNames::default(),
             reserved: self.reserved,
             mux: self.mux,
+            clock: self.clock,
             public_port: self.public_port,
             visitor_tasks: Tasks::new("visitors"),
             agent_tasks: Tasks::new("agents"),
@@ -114,10 +123,10 @@ impl Server {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn run(
+    pub async fn run<L: Listen>(
         self,
-        https: TcpListener,
-        http: Option<TcpListener>,
+        https: L,
+        http: Option<L>,
         certificates: Arc<dyn ResolvesServerCert>,
         shutdown: Shutdown,
     ) -> Result<(), ServerError> {

@@ -7,7 +7,7 @@ use adit_authority::{Change, Changes, Directory, Sequence, Unavailable};
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{CHANGES_DEADLINE, CHANGES_PATIENCE, CHANGES_RETRY};
-use crate::node::{Node, now};
+use crate::node::Node;
 
 /// Takes the full picture in, so that the first agent meets a node that knows the keys.
 pub(crate) async fn first_picture(node: &Node) -> Result<Sequence, Unavailable> {
@@ -46,7 +46,7 @@ async fn ask(directory: &dyn Directory, after: Sequence, patience: Duration) -> 
 
 fn take_in(node: &Node, change: &Change) {
     // Trust first: an agent that connects between the two steps is refused.
-    node.trust.apply(change, now());
+    node.trust.apply(change, node.now());
     match change {
         Change::ApiKeyRevoked(key) => node.agents.cut_api_key(*key),
         Change::CapabilityRevoked(capability) => node.agents.cut_capability(*capability),

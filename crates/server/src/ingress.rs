@@ -5,9 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use adit_net::accept::{AcceptLoop, Accepted, ConnectionLimits, ConnectionPermit, Gate};
+use adit_net::connection::Connection;
 use adit_net::hello::{self, ClientHello};
 use adit_net::io::{Buffered, Plain, Replay};
-use adit_net::{socket, tls};
+use adit_net::listen::Listen;
+use adit_net::tls;
 use adit_process::shutdown::Shutdown;
 use adit_web::hygiene::Scheme;
 use adit_web::limits::ServeLimits;
@@ -18,7 +20,6 @@ use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE};
@@ -57,7 +58,7 @@ pub(crate) fn gate() -> Gate {
 }
 
 /// Accepts plain HTTP from visitors until the node drains.
-pub(crate) async fn plain(node: Arc<Node>, listener: TcpListener, gate: Gate, shutdown: Shutdown) {
+pub(crate) async fn plain<L: Listen>(node: Arc<Node>, listener: L, gate: Gate, shutdown: Shutdown) {
     let tasks = node.visitor_tasks.clone();
     let accepting = AcceptLoop { name: "plain visitor", listener, gate, tasks };
     let draining = shutdown.clone();
@@ -84,11 +85,11 @@ impl Public {
     }
 
     /// Accepts visitors and agents until the node drains.
-    pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener, gate: Gate, shutdown: Shutdown) {
+    pub(crate) async fn accept<L: Listen>(self: Arc<Self>, listener: L, gate: Gate, shutdown: Shutdown) {
         let tasks = self.node.visitor_tasks.clone();
         let accepting = AcceptLoop { name: "connection", listener, gate, tasks };
         let draining = shutdown.clone();
-        let serve = move |accepted: Accepted| {
+        let serve = move |accepted: Accepted<L::Connection>| {
             let (public, draining) = (Arc::clone(&self), draining.clone());
             async move {
                 let peer = accepted.peer;
@@ -101,7 +102,11 @@ impl Public {
     }
 
     /// Boxed apart from what comes after it: a connection between two requests has no room for its handshake.
-    async fn connection(self: Arc<Self>, accepted: Accepted, draining: Shutdown) -> Result<(), IngressError> {
+    async fn connection<S: Connection>(
+        self: Arc<Self>,
+        accepted: Accepted<S>,
+        draining: Shutdown,
+    ) -> Result<(), IngressError> {
         match Box::pin(self.greet(accepted, draining)).await? {
             Some(serving) => Ok(serving.await?),
             None => Ok(()),
@@ -110,7 +115,11 @@ impl Public {
 
     /// Finds out who connects: a visitor to be served, or an agent, which becomes another set's task. One deadline covers
     /// the hello and the handshake.
-    async fn greet(&self, accepted: Accepted, draining: Shutdown) -> Result<Option<Serving>, IngressError> {
+    async fn greet<S: Connection>(
+        &self,
+        accepted: Accepted<S>,
+        draining: Shutdown,
+    ) -> Result<Option<Serving>, IngressError> {
         let Accepted { stream, peer, permit } = accepted;
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
         let (ClientHello { server_name, protocols }, stream) = hello::peek(stream, deadline).await?;
@@ -123,13 +132,13 @@ impl Public {
         Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
     }
 
-    async fn agent(
+    async fn agent<S: Connection>(
         &self,
-        stream: Replay<TcpStream>,
+        stream: Replay<S>,
         permit: ConnectionPermit,
         deadline: Instant,
     ) -> Result<(), IngressError> {
-        socket::tune_agent_link(stream.get_ref());
+        stream.get_ref().tune_agent_link();
         let stream = tls::accept(Arc::clone(&self.agents), Buffered::new(stream), deadline).await?;
         let exporter =
             tls::exporter(stream.get_ref().1, adit_wire::EXPORTER_LABEL).map_err(IngressError::Exporter)?;
@@ -176,13 +185,13 @@ trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn speaks_h2(&self) -> bool;
 }
 
-impl Transport for Plain {
+impl<S: Connection> Transport for Plain<S> {
     fn speaks_h2(&self) -> bool {
         false
     }
 }
 
-impl Transport for tokio_rustls::server::TlsStream<Replay<TcpStream>> {
+impl<S: Connection> Transport for tokio_rustls::server::TlsStream<Replay<S>> {
     fn speaks_h2(&self) -> bool {
         self.get_ref().1.alpn_protocol() == Some(H2)
     }

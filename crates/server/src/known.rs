@@ -3,12 +3,11 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use adit_authority::{Directory, Unavailable};
 use adit_domain::Hostname;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::limits::{EXISTS_DEADLINE, EXISTS_IN_FLIGHT_MAX, KNOWN_NAMES_AGE, KNOWN_NAMES_MAX};
 
@@ -65,7 +64,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use std::sync::atomic::Ordering;
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     use adit_domain::Hostname;
     use futures::future::join_all;

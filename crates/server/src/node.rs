@@ -16,6 +16,9 @@ use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
 
+/// Tells the wall-clock time.
+pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// The state of one node. Each part guards itself; no lock is held across an await.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
@@ -28,6 +31,8 @@ pub(crate) struct Node {
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,
+    /// For the times in capabilities and in nothing else: it may jump.
+    pub(crate) clock: Clock,
     /// The port in public URLs.
     pub(crate) public_port: u16,
     /// Work on behalf of visitors; a drain waits for it.
@@ -38,6 +43,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// The wall-clock time, for the times in capabilities.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     /// The URL that a person opens.
     pub(crate) fn public_url(&self, hostname: &Hostname) -> String {
         match self.public_port {
@@ -47,8 +57,8 @@ impl Node {
     }
 }
 
-/// The wall clock, for the times in capabilities.
-pub(crate) fn now() -> Timestamp {
+/// The wall clock of this machine.
+pub(crate) fn wall_clock() -> Timestamp {
     Timestamp::from_micros(adit_process::clock::wall_micros())
 }
 

@@ -1,9 +1,9 @@
 //! Idle upstream connections of one tunnel, ready for the next request of whichever visitor.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use adit_web::client::Sender;
+use tokio::time::Instant;
 
 use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
 
@@ -74,7 +74,7 @@ impl Pool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     use adit_web::client;
     use adit_web::limits::ClientLimits;

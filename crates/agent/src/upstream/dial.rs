@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use adit_net::dial::{DialError, dial};
-use adit_net::socket::reset_on_drop;
+use adit_net::connection::Connection;
+use adit_net::dial::{Dial, DialError};
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -22,15 +21,16 @@ const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
 /// How to connect to one upstream.
 pub(crate) struct Dialler {
     upstream: Upstream,
+    network: Arc<dyn Dial>,
     tls: Option<Arc<ClientConfig>>,
 }
 
 /// A connection to the upstream.
 pub(crate) enum Dialled {
     /// `http`.
-    Plain(Guarded<TcpStream>),
+    Plain(Guarded<Box<dyn Connection>>),
     /// `https`.
-    Tls(Guarded<Box<TlsStream<TcpStream>>>),
+    Tls(Guarded<Box<TlsStream<Box<dyn Connection>>>>),
 }
 
 /// Why there is no connection to the upstream. It saw nothing of the visitor.
@@ -52,13 +52,13 @@ impl Dialler {
     ///
     /// # Errors
     /// None that a user can cause.
-    pub(crate) fn new(upstream: Upstream) -> Result<Self, TlsConfigError> {
+    pub(crate) fn new(upstream: Upstream, network: Arc<dyn Dial>) -> Result<Self, TlsConfigError> {
         let tls = match upstream.scheme() {
             Scheme::Http => None,
             Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(PROTOCOLS)?),
             Scheme::Https => Some(tls::http_client(&Roots::public(), PROTOCOLS)?),
         };
-        Ok(Self { upstream, tls })
+        Ok(Self { upstream, network, tls })
     }
 
     /// The upstream.
@@ -72,28 +72,28 @@ impl Dialler {
     /// See [`UpstreamDialError`].
     pub(crate) async fn dial(&self) -> Result<Dialled, UpstreamDialError> {
         let deadline = Instant::now() + UPSTREAM_DIAL;
-        let stream = dial(self.upstream.host(), self.upstream.port(), deadline).await?;
+        let stream = self.network.dial(self.upstream.host(), self.upstream.port(), deadline).await?;
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(Guarded::new(stream))) };
         let stream = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline).await?;
         Ok(Dialled::Tls(Guarded::new(Box::new(stream))))
     }
 }
 
-/// Something with a TCP socket at its bottom.
+/// Something with a connection at its bottom.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// The socket.
-    fn socket(&self) -> &TcpStream;
+    /// The connection.
+    fn connection(&self) -> &dyn Connection;
 }
 
-impl Socket for TcpStream {
-    fn socket(&self) -> &TcpStream {
-        self
+impl Socket for Box<dyn Connection> {
+    fn connection(&self) -> &dyn Connection {
+        self.as_ref()
     }
 }
 
-impl Socket for Box<TlsStream<TcpStream>> {
-    fn socket(&self) -> &TcpStream {
-        self.get_ref().0
+impl Socket for Box<TlsStream<Box<dyn Connection>>> {
+    fn connection(&self) -> &dyn Connection {
+        self.get_ref().0.as_ref()
     }
 }
 
@@ -123,7 +123,7 @@ impl<T: Socket> Guarded<T> {
 impl<T: Socket> Drop for Guarded<T> {
     fn drop(&mut self) {
         if !self.is_complete {
-            reset_on_drop(self.io.socket());
+            self.io.connection().reset_on_drop();
         }
     }
 }

@@ -5,41 +5,40 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use crate::socket::reset_on_drop;
+use crate::connection::Connection;
 
-/// A TCP connection that ends cleanly only after a shutdown. Dropped without one it is reset: a peer that reads until
+/// A connection that ends cleanly only after a shutdown. Dropped without one it is reset: a peer that reads until
 /// the end would otherwise take what was cut for the whole. TLS has its own way to say so.
 #[derive(Debug)]
-pub struct Plain {
-    stream: TcpStream,
+pub struct Plain<S: Connection> {
+    stream: S,
     ended: bool,
 }
 
-impl Plain {
+impl<S: Connection> Plain<S> {
     /// Takes a connection over.
     #[must_use]
-    pub const fn new(stream: TcpStream) -> Self {
+    pub const fn new(stream: S) -> Self {
         Self { stream, ended: false }
     }
 }
 
-impl Drop for Plain {
+impl<S: Connection> Drop for Plain<S> {
     fn drop(&mut self) {
         if !self.ended {
-            reset_on_drop(&self.stream);
+            self.stream.reset_on_drop();
         }
     }
 }
 
-impl AsyncRead for Plain {
+impl<S: Connection> AsyncRead for Plain<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl AsyncWrite for Plain {
+impl<S: Connection> AsyncWrite for Plain<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -78,7 +77,7 @@ mod tests {
 
     use super::Plain;
 
-    async fn pair() -> (Plain, TcpStream) {
+    async fn pair() -> (Plain<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (peer, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());

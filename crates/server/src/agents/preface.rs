@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::limits::{PREFACE_DEADLINE, RETRY_AFTER};
-use crate::node::{Node, millis, now};
+use crate::node::{Node, millis};
 use crate::registry::{Entered, NoRoom};
 
 /// An agent that may stay.
@@ -75,7 +75,7 @@ fn admit<'a>(
     if agent.version().is_none() {
         return Err(Status::VersionUnsupported);
     }
-    let capability = node.trust.verify(&agent.capability, now()).map_err(|e| match e {
+    let capability = node.trust.verify(&agent.capability, node.now()).map_err(|e| match e {
         CapabilityError::Expired => Status::CapabilityExpired,
         _ => Status::CapabilityInvalid,
     })?;

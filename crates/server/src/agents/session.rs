@@ -19,7 +19,7 @@ use super::preface;
 use crate::limits::{
     BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, DRAIN_DEADLINE, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE,
 };
-use crate::node::{Node, millis, now};
+use crate::node::{Node, millis};
 use crate::pool::Pool;
 use crate::registry::{Commands, Loss, Orders};
 use crate::routes::{BindError, Route};
@@ -48,6 +48,7 @@ where
         node: Arc::clone(&node),
         id,
         instance,
+        expires: expiry(&node, &capability),
         capability,
         session,
         commands,
@@ -67,6 +68,8 @@ struct AgentSession {
     /// The running copy of the agent, as it signed it.
     instance: InstanceId,
     capability: Capability,
+    /// When the capability ends. Fixed when it is taken in: a wall clock that jumps later ends no session.
+    expires: Instant,
     session: Session,
     commands: Commands,
     /// What this session serves.
@@ -99,7 +102,6 @@ impl AgentSession {
         let (mut draining, mut stopping) = (self.node.shutdown.clone(), self.node.shutdown.clone());
         let mut drain_told = false;
         loop {
-            let expires = Instant::now() + self.capability.expires_at.since(now());
             let step = tokio::select! {
                 frame = control.recv() => match frame {
                     Ok(frame) => self.hear(control, frame).await,
@@ -115,7 +117,7 @@ impl AgentSession {
                     let deadline_ms = millis(DRAIN_DEADLINE);
                     tell(control, Frame::Drain { deadline_ms }).await
                 }
-                () = tokio::time::sleep_until(expires) => {
+                () = tokio::time::sleep_until(self.expires) => {
                     let _ = tell(control, goodbye(GoodbyeReason::CapabilityExpired)).await;
                     Err("capability expired")
                 }
@@ -257,7 +259,7 @@ impl AgentSession {
         let answered = timeout(CLAIM_DEADLINE, self.node.admission.refresh(&self.capability)).await;
         let answer = match answered {
             Ok(Ok(capability)) => {
-                if let Ok(renewed) = self.node.trust.verify(&capability, now()) {
+                if let Ok(renewed) = self.node.trust.verify(&capability, self.node.now()) {
                     self.renew(renewed);
                 }
                 Frame::Refreshed { request, capability }
@@ -275,6 +277,7 @@ impl AgentSession {
         if self.node.trust.is_revoked(&renewed) {
             self.commands.revoke();
         }
+        self.expires = expiry(&self.node, &renewed);
         self.capability = renewed;
     }
 
@@ -306,6 +309,11 @@ impl Drop for AgentSession {
         self.leave();
         self.session.close("session dropped");
     }
+}
+
+/// When a capability ends, as far as anyone knows now.
+fn expiry(node: &Node, capability: &Capability) -> Instant {
+    Instant::now() + capability.expires_at.since(node.now())
 }
 
 /// Whoever served a route that `claimed` ended is told so.
