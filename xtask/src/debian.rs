@@ -1,4 +1,6 @@
-//! The programs that tests need besides Rust, and their Debian packages.
+//! The programs that tests and benchmarks need besides Rust, and their Debian packages.
+
+mod services;
 
 use std::path::Path;
 use std::process::Command;
@@ -8,14 +10,35 @@ use anyhow::{Context as _, Result, bail};
 use crate::console;
 use crate::interrupt::Interrupt;
 use crate::job;
+use services::Services;
 
 /// What tests need, whether it is there, and which package has it.
-const NEEDS: [Need; 4] = [
+pub const FOR_TESTS: [Need; 4] = [
     Need { package: "postgresql", present: postgres_starts },
     Need { package: "git", present: git_serves_http },
     // libFuzzer is C++, and is built from its source.
     Need { package: "g++", present: || job::answers(Command::new("c++").arg("--version")) },
     Need { package: "curl", present: || job::answers(Command::new("curl").arg("--version")) },
+];
+
+/// nginx beside Adit.
+pub const FOR_NGINX: [Need; 1] =
+    [Need { package: "nginx-light", present: || job::answers(Command::new("nginx").arg("-v")) }];
+
+/// What rathole is built with, and what makes the file that it reads its certificate from.
+pub const FOR_RATHOLE: [Need; 3] = [
+    Need { package: "pkg-config", present: || job::answers(Command::new("pkg-config").arg("--version")) },
+    Need {
+        package: "libssl-dev",
+        present: || job::answers(Command::new("pkg-config").args(["--exists", "openssl"])),
+    },
+    Need { package: "openssl", present: || job::answers(Command::new("openssl").arg("version")) },
+];
+
+/// OpenSSH, both ends.
+pub const FOR_SSH: [Need; 2] = [
+    Need { package: "openssh-client", present: || job::answers(Command::new("ssh").arg("-V")) },
+    Need { package: "openssh-server", present: || Path::new("/usr/sbin/sshd").exists() },
 ];
 
 /// Where Debian's Postgres packages read whether to create and start a database server of the machine's own.
@@ -24,7 +47,8 @@ const CREATE_CLUSTER: &str = "/etc/postgresql-common/createcluster.conf";
 /// The same file as the package ships it.
 const CREATE_CLUSTER_SHIPPED: &str = "/usr/share/postgresql-common/createcluster.conf";
 
-struct Need {
+/// A program and the package that has it.
+pub struct Need {
     package: &'static str,
     present: fn() -> bool,
 }
@@ -37,10 +61,10 @@ enum Remedy {
     Tell(String),
 }
 
-/// Makes sure that every program tests need is there: installs what is missing where it may, and says the one
-/// command to run where it may not.
-pub fn ensure(interrupt: &Interrupt) -> Result<()> {
-    let missing = missing();
+/// Makes sure that these programs are there: installs what is missing where it may, and says the one command to run
+/// where it may not.
+pub fn ensure(needs: &[Need], interrupt: &Interrupt) -> Result<()> {
+    let missing = missing(needs);
     let may_install =
         rustix::process::geteuid().is_root() && job::answers(Command::new("apt-get").arg("--version"));
     match remedy(&missing, may_install) {
@@ -48,13 +72,14 @@ pub fn ensure(interrupt: &Interrupt) -> Result<()> {
         Remedy::Tell(text) => bail!(text),
         Remedy::Install => {
             console::step(&format!("installing {}", missing.join(" ")));
-            install(&missing, interrupt)
+            install(&missing, interrupt)?;
+            still_missing(needs)
         }
     }
 }
 
-fn missing() -> Vec<&'static str> {
-    NEEDS.iter().filter(|need| !(need.present)()).map(|need| need.package).collect()
+fn missing(needs: &[Need]) -> Vec<&'static str> {
+    needs.iter().filter(|need| !(need.present)()).map(|need| need.package).collect()
 }
 
 fn remedy(missing: &[&str], may_install: bool) -> Remedy {
@@ -64,7 +89,7 @@ fn remedy(missing: &[&str], may_install: bool) -> Remedy {
         Remedy::Install
     } else {
         Remedy::Tell(format!(
-            "tests need programs that are not here. Run this, then try again:\n\n  \
+            "this needs programs that are not here. Run this, then try again:\n\n  \
              sudo apt-get install -y --no-install-recommends {}\n",
             missing.join(" ")
         ))
@@ -73,6 +98,7 @@ fn remedy(missing: &[&str], may_install: bool) -> Remedy {
 
 fn install(packages: &[&str], interrupt: &Interrupt) -> Result<()> {
     job::run("apt-get update", apt_get().arg("update"), interrupt)?;
+    let _services = Services::keep_from_starting()?;
     let kept_from_starting = keep_postgres_from_starting(Path::new(CREATE_CLUSTER))?;
     let mut install = apt_get();
     install.args(["install", "-y", "--no-install-recommends"]).args(packages);
@@ -80,8 +106,11 @@ fn install(packages: &[&str], interrupt: &Interrupt) -> Result<()> {
     if kept_from_starting {
         leave_as_shipped(Path::new(CREATE_CLUSTER), Path::new(CREATE_CLUSTER_SHIPPED))?;
     }
-    result?;
-    let still = missing();
+    result
+}
+
+fn still_missing(needs: &[Need]) -> Result<()> {
+    let still = missing(needs);
     if still.is_empty() { Ok(()) } else { bail!("installed, and still missing: {}", still.join(" ")) }
 }
 

@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask try | test | fuzz | ci | tidy | limits`.
+//! The project's own commands: `cargo xtask try | test | fuzz | bench | ci | tidy | limits`.
 //!
 //! A tool for people and for CI, run on Unix-like machines. It holds no product logic.
 #![forbid(unsafe_code)]
 
 mod agent_size;
+mod bench;
 mod ci;
 mod console;
 mod debian;
@@ -29,6 +30,7 @@ cargo xtask COMMAND
   try [--port N]      build what is needed, serve a demo page (or localhost:N) on a public URL until Ctrl-C
   test [--full]       every test; --full runs the large variants besides
   fuzz [--seconds N]  every decoder on hostile bytes, 20 seconds each unless said otherwise
+  bench [--help]      a release build beside its peers under the same loads; --write puts the tables into the docs
   ci                  format, clippy, tidy, docs, size of the agent, then test
   tidy                the rules that the compiler does not hold
   limits              write docs/limits.md from every crate's limits.rs";
@@ -39,6 +41,7 @@ enum Command {
     Try { port: Option<u16> },
     Test(suite::Tier),
     Fuzz { seconds: u32 },
+    Bench { words: Vec<String> },
     Ci,
     Tidy,
     Limits,
@@ -64,6 +67,7 @@ fn run() -> Result<()> {
         Command::Try { port } => trial::run(&repo, &interrupt, port),
         Command::Test(tier) => suite::run(&repo, &interrupt, tier),
         Command::Fuzz { seconds } => fuzz::run(&repo, &interrupt, seconds),
+        Command::Bench { words } => bench::run(&repo, &interrupt, &words),
         Command::Ci => ci::run(&repo, &interrupt),
         Command::Tidy => tidy::run(&repo),
         Command::Limits => tidy::write_limits_page(&repo),
@@ -82,6 +86,7 @@ fn parse(words: &[&str]) -> Result<Command> {
         ["test", "--full"] => Command::Test(suite::Tier::Full),
         ["fuzz"] => Command::Fuzz { seconds: fuzz::SECONDS },
         ["fuzz", "--seconds", seconds] => Command::Fuzz { seconds: parse_seconds(seconds)? },
+        ["bench", words @ ..] => Command::Bench { words: words.iter().copied().map(str::to_owned).collect() },
         ["ci"] => Command::Ci,
         ["tidy"] => Command::Tidy,
         ["limits"] => Command::Limits,
@@ -117,6 +122,8 @@ mod tests {
         assert_eq!(parse(&["try", "--port", "3000"]).unwrap(), Command::Try { port: Some(3000) });
         assert_eq!(parse(&["test", "--full"]).unwrap(), Command::Test(Tier::Full));
         assert_eq!(parse(&["fuzz", "--seconds", "5"]).unwrap(), Command::Fuzz { seconds: 5 });
+        let words = vec!["--rtt".to_owned()];
+        assert_eq!(parse(&["bench", "--rtt"]).unwrap(), Command::Bench { words });
         assert_eq!(parse(&[]).unwrap(), Command::Help);
         for wrong in [
             vec!["try", "--port"],

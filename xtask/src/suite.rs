@@ -33,7 +33,7 @@ const PROPTEST_CASES_FULL: &str = "20000";
 
 /// Installs what is missing, starts Postgres, builds the programs that end-to-end tests start, then tests.
 pub fn run(repo: &Repo, interrupt: &Interrupt, tier: Tier) -> Result<()> {
-    debian::ensure(interrupt)?;
+    debian::ensure(&debian::FOR_TESTS, interrupt)?;
     match tier {
         Tier::One => console::line(TIER_TWO),
         Tier::Full => console::line("tier 2: the large variants run as well"),
