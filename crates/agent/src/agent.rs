@@ -16,8 +16,10 @@ use thiserror::Error;
 use crate::event::{Event, Events, SCHEMA};
 use crate::forward::Forwarder;
 use crate::identity::Identity;
+use crate::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
+use crate::orders::Orders;
 use crate::public_url::PublicUrl;
-use crate::runner::{Orders, Outcome, Runner};
+use crate::runner::{Outcome, Runner};
 use crate::server_address::ServerAddress;
 use crate::upstream::Upstream;
 use crate::upstream::dial::Dialler;
@@ -60,7 +62,7 @@ pub struct Handle {
 impl Agent {
     /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
     pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
-        let orders = Orders { server, upstream, url: None };
+        let orders = Orders { server, upstream, url: None, connections: CONNECTIONS_DEFAULT };
         Builder { orders, api_key, agent_key: None, roots: Roots::public(), network: Arc::new(Tcp) }
     }
 
@@ -86,6 +88,13 @@ impl Builder {
     /// Asks for this public URL; without it the server gives the one that this agent's key and upstream had before.
     pub fn url(mut self, url: Option<PublicUrl>) -> Self {
         self.orders.url = url;
+        self
+    }
+
+    /// How many connections the agent holds: at least 1, at most [`CONNECTIONS_MAX`]. Without it
+    /// [`CONNECTIONS_DEFAULT`].
+    pub fn connections(mut self, connections: usize) -> Self {
+        self.orders.connections = connections.clamp(1, CONNECTIONS_MAX);
         self
     }
 

@@ -56,6 +56,14 @@ pub enum Event {
         /// Where visitors are sent.
         upstream: String,
     },
+    /// One of several connections was opened or lost while the agent is online. An agent with one connection has no such
+    /// events.
+    Connections {
+        /// How many are open now.
+        open: usize,
+        /// How many the agent wants.
+        wanted: usize,
+    },
     /// There is no session; the agent comes back by itself.
     Disconnected {
         /// A stable word.

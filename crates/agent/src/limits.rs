@@ -39,6 +39,12 @@ pub const STABLE: Duration = Duration::from_mins(1);
 /// Longest delay that a server may ask for; what it asks beyond is not honoured.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_mins(10);
 
+/// Connections of an agent that is not told how many to hold: enough to lose some, and to keep two processors busy.
+pub const CONNECTIONS_DEFAULT: usize = 4;
+
+/// Connections that an agent can be told to hold.
+pub const CONNECTIONS_MAX: usize = 8;
+
 /// How often a live session asks for a fresh capability.
 pub const REFRESH: Duration = Duration::from_hours(1);
 
@@ -54,8 +60,8 @@ pub const OUTPUT_FLUSH: Duration = Duration::from_millis(200);
 /// How long streams of a draining session may go on beside the new one, whatever the server allows.
 pub const DRAIN_MAX: Duration = Duration::from_mins(5);
 
-/// Sessions that drain at once beside the live one; the oldest is cut when one more comes.
-pub const DRAINING_SESSIONS_MAX: usize = 4;
+/// Sessions of one connection that drain at once beside the live one; the oldest is cut when one more comes.
+pub const DRAINING_SESSIONS_MAX: usize = 2;
 
 /// Events that wait for a slow reader. When it is full the newest is dropped and counted.
 pub const EVENTS_MAX: usize = 256;

@@ -141,7 +141,7 @@ impl Session {
     }
 
     /// Serves the endpoint until something ends it.
-    pub(crate) async fn serve(&mut self, bound: &Bound, work: &Work, grants: &mut Grants) -> Served {
+    pub(crate) async fn serve(&mut self, bound: &Bound, work: &Work, grants: &Grants) -> Served {
         let mut stop = work.shutdown.clone();
         let mut refresh = Refresh::new(grants, Instant::now());
         loop {
@@ -271,7 +271,7 @@ impl Refresh {
 }
 
 /// Does what a frame on a live session says.
-fn heed(frame: Frame, bound: &Bound, grants: &mut Grants, refresh: &mut Refresh) -> Result<(), Ended> {
+fn heed(frame: Frame, bound: &Bound, grants: &Grants, refresh: &mut Refresh) -> Result<(), Ended> {
     match frame {
         Frame::Goodbye { reason, retry_after_ms } => return Err(goodbye(reason, retry_after_ms)),
         // Whoever took over is named by its own, later epoch; an earlier one is about a binding before this.

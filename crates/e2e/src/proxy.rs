@@ -1,13 +1,14 @@
 //! A piece of network between an agent and the server, which can go silent.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 const BUFFER_BYTES: usize = 16 * 1024;
 
@@ -18,6 +19,14 @@ pub struct Proxy {
     port: u16,
     silent: watch::Sender<bool>,
     target: watch::Sender<Option<SocketAddr>>,
+    faults: Arc<Faults>,
+}
+
+/// What befalls one connection, the one that has been open for longest.
+#[derive(Debug, Default)]
+struct Faults {
+    cut: Notify,
+    silence: Notify,
 }
 
 impl Proxy {
@@ -27,14 +36,19 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let (silent, silence) = watch::channel(false);
         let (target, targets) = watch::channel(None);
+        let faults = Arc::new(Faults::default());
+        let befall = Arc::clone(&faults);
         let tasks = Tasks::new("proxy");
         let connections = tasks.clone();
         tasks.spawn("accept", async move {
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn("connection", connection(stream, targets.clone(), silence.clone()));
+                connections.spawn(
+                    "connection",
+                    befallen(Arc::clone(&befall), connection(stream, targets.clone(), silence.clone())),
+                );
             }
         });
-        Ok(Self { port, silent, target })
+        Ok(Self { port, silent, target, faults })
     }
 
     /// Its port on 127.0.0.1.
@@ -51,6 +65,27 @@ impl Proxy {
     /// Goes silent, or forwards again.
     pub fn set_silent(&self, silent: bool) {
         self.silent.send_replace(silent);
+    }
+
+    /// Cuts the connection that has been open for longest; both sides are told.
+    pub fn cut_one(&self) {
+        self.faults.cut.notify_one();
+    }
+
+    /// Lets the connection that has been open for longest go silent, for ever; neither side is told.
+    pub fn silence_one(&self) {
+        self.faults.silence.notify_one();
+    }
+}
+
+/// A connection until a fault.
+async fn befallen(faults: Arc<Faults>, connection: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = faults.cut.notified() => Ok(()),
+        // What it holds stays open, and moves no more.
+        () = faults.silence.notified() => std::future::pending().await,
     }
 }
 

@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub use api::{ApiAnswer, Exchange};
+pub use node::NodeSession;
 
 /// No wait of a test is longer.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 #![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod command_line;
+mod connections;
 mod fake;
 mod lifecycle;
 mod program;

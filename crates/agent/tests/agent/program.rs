@@ -77,9 +77,15 @@ impl Home {
         Program { child, stdout, stderr, seen: String::new(), key: self.key.clone() }
     }
 
-    /// With events as JSON, and a log that tells everything.
+    /// With one connection, events as JSON, and a log that tells everything.
     pub fn http(&self, upstream: &str, more: &[&str]) -> Program {
-        let flags = ["http", upstream, "--json", "--log", "stderr", "--log-level", "trace"];
+        self.http_over("1", upstream, more)
+    }
+
+    /// The same with so many connections.
+    pub fn http_over(&self, connections: &str, upstream: &str, more: &[&str]) -> Program {
+        let log = ["--log", "stderr", "--log-level", "trace"];
+        let flags = [&["http", upstream, "--json", "--connections", connections][..], &log].concat();
         self.start(&[&flags, more].concat())
     }
 

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use adit_agent::{PublicUrl, Upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -71,11 +72,20 @@ pub struct Http {
     pub upstream: Upstream,
     #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse, aliases = ["domain", "subdomain", "hostname"])]
     pub url: Option<PublicUrl>,
+    #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT, value_parser = connections, alias = "pool-size", help = "How many connections to hold, 1 to 8")]
+    pub connections: usize,
     /// Print events as JSON, one a line, and nothing else
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
     pub log: Log,
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=CONNECTIONS_MAX).contains(&number) => Ok(number),
+        _ => Err(format!("it must be a number from 1 to {CONNECTIONS_MAX}")),
+    }
 }
 
 #[derive(Args, Debug)]

@@ -84,6 +84,7 @@ fn prepare(http: &Http, flags: Flags, environment: Environment) -> Result<Prepar
     let loaded = agent_key::load_or_create(&key_path).map_err(|error| usage(&chain(&error), ""))?;
     let mut builder = Agent::builder(server.value, api_key.value, http.upstream.clone())
         .url(http.url.clone())
+        .connections(http.connections)
         .agent_key(loaded.key);
     if let Some(ca_file) = config.ca_file {
         let named_by = |error| usage(&format!("{} (named by {})", chain(&error), ca_file.source), "");

@@ -94,6 +94,7 @@ impl Screen {
             Event::Starting { .. }
             | Event::Connecting { .. }
             | Event::Connected { .. }
+            | Event::Connections { .. }
             | Event::Replaced { .. } => Ok(()),
         }
     }

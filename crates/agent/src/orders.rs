@@ -1,0 +1,14 @@
+//! What an agent is told to do.
+
+use crate::public_url::PublicUrl;
+use crate::server_address::ServerAddress;
+use crate::upstream::Upstream;
+
+/// Fixed when the agent is built.
+pub(crate) struct Orders {
+    pub(crate) server: ServerAddress,
+    pub(crate) upstream: Upstream,
+    pub(crate) url: Option<PublicUrl>,
+    /// How many connections to hold.
+    pub(crate) connections: usize,
+}

@@ -1,0 +1,148 @@
+//! Several connections, one agent.
+
+use adit_domain::Epoch;
+use adit_wire::control::{Frame, Unbind, UnbindReason};
+use adit_wire::preface::Status;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::fake::{FakeServer, NodeSession};
+use crate::program::{Home, Program};
+
+/// The next events say so many connections, one after the other.
+async fn counts(program: &mut Program, expected: &[(u64, u64)]) {
+    for (open, wanted) in expected {
+        let event = program.event("connections").await;
+        assert_eq!((&event["open"], &event["wanted"]), (&Value::from(*open), &Value::from(*wanted)));
+    }
+}
+
+/// A session that is added to what the agent holds.
+async fn add(server: &FakeServer, epoch: u64) -> NodeSession {
+    let mut session = server.knock().await.welcome().await;
+    let bind = session.bind().await;
+    assert_eq!((bind.prior_epoch, bind.hostname.as_ref().unwrap().as_str()), (Epoch(epoch), "demo.test"));
+    session.bound(&bind, "demo.test", epoch).await;
+    session
+}
+
+#[tokio::test]
+async fn the_first_takes_over_and_the_others_are_added() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let mut program = home.http_over("3", "3000", &[]);
+    let (first, bind, _) = server.online(6).await;
+    assert_eq!((bind.prior_epoch, bind.hostname), (Epoch::NONE, None));
+    for name in ["starting", "connecting", "connected", "url_assigned"] {
+        program.event(name).await;
+    }
+    counts(&mut program, &[(1, 3)]).await;
+    let _second = add(&server, 6).await;
+    let _third = add(&server, 6).await;
+    counts(&mut program, &[(2, 3), (3, 3)]).await;
+    // One exchange did for all.
+    assert_eq!(server.exchanges().len(), 1);
+    // A lost one comes back by itself, and the agent is online all along.
+    first.session.close("lost");
+    counts(&mut program, &[(2, 3)]).await;
+    let _first = add(&server, 6).await;
+    counts(&mut program, &[(3, 3)]).await;
+}
+
+#[tokio::test]
+async fn while_all_are_lost_one_tries_for_all() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let mut program = home.http_over("4", "3000", &[]);
+    let (first, ..) = server.online(2).await;
+    let mut sessions = vec![first];
+    for _ in 1..4 {
+        sessions.push(add(&server, 2).await);
+    }
+    for name in ["starting", "connecting", "connected", "url_assigned"] {
+        program.event(name).await;
+    }
+    counts(&mut program, &[(1, 4), (2, 4), (3, 4), (4, 4)]).await;
+    for session in &sessions {
+        session.session.close("lost");
+    }
+    counts(&mut program, &[(3, 4), (2, 4), (1, 4)]).await;
+    assert_eq!(program.event("disconnected").await["reason"], "connection_lost");
+    // Three tries, each told: those who wait make none of their own.
+    for attempt in 1..=3 {
+        assert_eq!(program.event("connecting").await["attempt"], attempt);
+        server.knock().await.refuse(Status::Overloaded, 0).await;
+        assert_eq!(program.event("disconnected").await["reason"], "unavailable");
+    }
+    let _back = add(&server, 2).await;
+    for name in ["connecting", "connected", "url_assigned"] {
+        program.event(name).await;
+    }
+    counts(&mut program, &[(1, 4)]).await;
+    let mut back = Vec::new();
+    for open in 2..=4 {
+        back.push(add(&server, 2).await);
+        counts(&mut program, &[(open, 4)]).await;
+    }
+}
+
+#[tokio::test]
+async fn replaced_on_one_is_the_end_of_all() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let program = home.http_over("2", "3000", &[]);
+    let (first, _, bound) = server.online(2).await;
+    let second = add(&server, 2).await;
+    let unbind = Unbind { endpoint: bound.endpoint, epoch: Epoch(3), reason: UnbindReason::Replaced };
+    first.send(Frame::Unbind(unbind)).await;
+    second.gone().await;
+    let ended = program.ended().await;
+    assert_eq!(ended.code, Some(5));
+    assert!(ended.stdout.contains("\"replaced\""), "{}", ended.stdout);
+}
+
+#[tokio::test]
+async fn every_connection_brings_visitors() {
+    let server = FakeServer::start().await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::of(&server);
+    let program = home.http_over("2", &upstream.local_addr().unwrap().to_string(), &[]);
+    let (first, _, first_bound) = server.online(2).await;
+    let mut second = server.knock().await.welcome().await;
+    let bind = second.bind().await;
+    let second_bound = second.bound(&bind, "demo.test", 2).await;
+    for (session, bound) in [(&first, &first_bound), (&second, &second_bound)] {
+        let mut visitor = session.visitor(bound).await;
+        let (mut service, _) = upstream.accept().await.unwrap();
+        service.write_all(b"hello").await.unwrap();
+        service.shutdown().await.unwrap();
+        let mut text = String::new();
+        visitor.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "hello");
+    }
+    // Ctrl-C gives the endpoint back on each of them.
+    program.signal("INT").await;
+    for session in [first, second] {
+        let mut session = session;
+        loop {
+            match session.frame().await {
+                Frame::Unbind(unbind) => break assert_eq!(unbind.reason, UnbindReason::AgentAsked),
+                other => assert!(matches!(other, Frame::Ping { .. }), "{other:?}"),
+            }
+        }
+    }
+    assert_eq!(program.ended().await.code, Some(130));
+}
+
+#[tokio::test]
+async fn there_are_from_one_to_eight() {
+    let home = Home::new();
+    for (number, status) in [("0", 2), ("1", 4), ("8", 4), ("9", 2), ("many", 2)] {
+        for flag in ["--connections", "--pool-size"] {
+            // Without a key a command line that is right fails later.
+            let ended = home.run(&["http", "3000", flag, number], "").await;
+            assert_eq!(ended.code, Some(status), "{flag} {number}: {}", ended.stderr);
+        }
+    }
+}
