@@ -39,10 +39,14 @@ pub enum Metric {
     AbsorbedMib,
     /// Round trip of a small request over the far link.
     RoundTripMillis,
+    /// CPU time of server and agent together per GiB.
+    CpuSecondsPerGib,
     /// CPU time of the server's programs per GiB.
     ServerSecondsPerGib,
     /// CPU time of the agent's programs per GiB.
     AgentSecondsPerGib,
+    /// CPU time of server and agent together per request or connection.
+    CpuMicrosEach,
     /// CPU time of the server's programs per request or connection.
     ServerMicrosEach,
     /// CPU time of the agent's programs per request or connection.
@@ -63,6 +67,8 @@ impl Metric {
             Self::P999Micros => "p999_us",
             Self::P99DueMicros => "p99_due_us",
             Self::Errors => "errors",
+            Self::CpuSecondsPerGib => "cpu_s_per_gib",
+            Self::CpuMicrosEach => "cpu_us_each",
             Self::ServerSecondsPerGib => "server_cpu_s_per_gib",
             Self::AgentSecondsPerGib => "agent_cpu_s_per_gib",
             Self::ServerMicrosEach => "server_cpu_us_each",
@@ -90,6 +96,8 @@ impl Metric {
             Self::P999Micros => "p99.9 µs",
             Self::P99DueMicros => "p99 µs with those due",
             Self::Errors => "errors",
+            Self::CpuSecondsPerGib => "CPU s/GiB",
+            Self::CpuMicrosEach => "CPU µs each",
             Self::ServerSecondsPerGib => "server CPU s/GiB",
             Self::AgentSecondsPerGib => "agent CPU s/GiB",
             Self::ServerMicrosEach => "server CPU µs each",

@@ -128,19 +128,18 @@ impl Load {
         }
     }
 
-    /// The figure by which systems are compared, and whether more of it is better.
-    pub const fn main_metric(self) -> (Metric, Better) {
+    /// The figures by which systems are compared, the most telling first.
+    pub const fn compared(self) -> &'static [Metric] {
         match self {
-            Self::Download(_) | Self::Upload | Self::FarDownload(_) | Self::FarUpload(_) => {
-                (Metric::MibPerSecond, Better::More)
-            }
-            Self::Requests(1) => (Metric::P50Micros, Better::Less),
-            Self::Requests(_) => (Metric::RequestsPerSecond, Better::More),
-            Self::Connections => (Metric::ConnectionsPerSecond, Better::More),
-            Self::Beside(_) => (Metric::P99Micros, Better::Less),
-            Self::Stalled(_) => (Metric::ServerGrowthMib, Better::Less),
-            Self::IdleVisitors => (Metric::ServerKibEach, Better::Less),
-            Self::IdleAgents => (Metric::ServerKibPerConnection, Better::Less),
+            Self::Download(_) | Self::Upload => &[Metric::MibPerSecond, Metric::CpuSecondsPerGib],
+            Self::FarDownload(_) | Self::FarUpload(_) => &[Metric::MibPerSecond],
+            Self::Requests(1) => &[Metric::P50Micros],
+            Self::Requests(_) => &[Metric::RequestsPerSecond, Metric::P99Micros, Metric::CpuMicrosEach],
+            Self::Connections => &[Metric::ConnectionsPerSecond, Metric::CpuMicrosEach],
+            Self::Beside(_) => &[Metric::P99Micros],
+            Self::Stalled(_) => &[Metric::ServerGrowthMib, Metric::AgentGrowthMib],
+            Self::IdleVisitors => &[Metric::ServerKibEach, Metric::AgentKibEach],
+            Self::IdleAgents => &[Metric::ServerKibPerConnection],
         }
     }
 
@@ -192,15 +191,6 @@ impl Load {
             Self::FarUpload(_) => far::upload(scene).await,
         }
     }
-}
-
-/// Which way a figure is good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Better {
-    /// More is.
-    More,
-    /// Less is.
-    Less,
 }
 
 #[cfg(test)]

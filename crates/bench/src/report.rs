@@ -10,9 +10,9 @@ pub use page::write;
 
 use crate::figure::{Metric, Outcome, Row};
 use crate::limits::FOREIGN_PERCENT_MAX;
-use crate::load::{Better, Load};
+use crate::load::Load;
 use crate::number::readable;
-use crate::system::System;
+use crate::system::{Distance, System};
 use cell::Cell;
 use table::Table;
 
@@ -33,7 +33,7 @@ pub struct Header {
 pub fn markdown(header: &Header, loads: &[Load], rows: &[Row]) -> String {
     let systems: Vec<System> = header.versions.iter().map(|(system, _)| *system).collect();
     let mut text = introduction(header, rows);
-    if systems.contains(&System::Adit) {
+    if systems.contains(&System::Adit) && loads.iter().any(|load| load.distance() == Distance::Near) {
         text.push_str(&comparison(loads, rows));
     }
     for load in loads {
@@ -60,32 +60,25 @@ fn introduction(header: &Header, rows: &[Row]) -> String {
     )
 }
 
-/// One line per load: Adit and the two that it is held against.
+/// The figures that tell most: Adit and the two that it is held against. Far links are held against plain TCP instead.
 fn comparison(loads: &[Load], rows: &[Row]) -> String {
-    let mut table = Table::new(&[
-        "load",
-        "figure",
-        "nginx-tls",
-        "nginx+rathole-tls",
-        "adit",
-        "× nginx-tls",
-        "× nginx+rathole-tls",
-    ]);
-    for load in
-        loads.iter().filter(|load| load.main_metric().1 == Better::More || !load.wants_a_fresh_system())
-    {
-        let (metric, _) = load.main_metric();
-        let [nginx, pair, adit] = [System::NginxTls, System::NginxRathole, System::Adit]
-            .map(|system| Cell::of(rows, system, *load, metric));
-        table.row(&[
-            load.name(),
-            metric.title().to_owned(),
-            nginx.median_text(),
-            pair.median_text(),
-            adit.median_text(),
-            adit.times(&nginx),
-            adit.times(&pair),
-        ]);
+    let head =
+        ["load", "figure", "nginx-tls", "nginx+rathole-tls", "adit", "× nginx-tls", "× nginx+rathole-tls"];
+    let mut table = Table::new(&head);
+    for load in loads.iter().filter(|load| load.distance() == Distance::Near) {
+        for metric in load.compared() {
+            let [nginx, pair, adit] = [System::NginxTls, System::NginxRathole, System::Adit]
+                .map(|system| Cell::of(rows, system, *load, *metric));
+            table.row(&[
+                load.name(),
+                metric.title().to_owned(),
+                nginx.median_text(),
+                pair.median_text(),
+                adit.median_text(),
+                adit.times(&nginx),
+                adit.times(&pair),
+            ]);
+        }
     }
     format!("{}\n", table.markdown())
 }
@@ -97,7 +90,6 @@ fn section(load: Load, systems: &[System], rows: &[Row]) -> String {
         return String::new();
     }
     let metrics = metrics_of(&rows);
-    let (main, _) = load.main_metric();
     let bases: Vec<System> = match load {
         Load::FarDownload(_) | Load::FarUpload(_) => vec![System::Origin],
         _ => vec![System::NginxTls, System::NginxRathole],
@@ -112,7 +104,10 @@ fn section(load: Load, systems: &[System], rows: &[Row]) -> String {
         let cell = |system: System, metric: Metric| Cell::of(rows.iter().copied(), system, load, metric);
         let mut line = vec![system.name().to_owned()];
         line.extend(metrics.iter().map(|metric| cell(*system, *metric).text()));
-        line.extend(bases.iter().map(|base| cell(*system, main).times(&cell(*base, main))));
+        let main = load.compared().first();
+        line.extend(bases.iter().map(|base| {
+            main.map_or_else(String::new, |main| cell(*system, *main).times(&cell(*base, *main)))
+        }));
         line.push(runs(*system, &rows));
         table.row(&line);
     }

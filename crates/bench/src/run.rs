@@ -112,11 +112,18 @@ fn outcome(done: Done, spent: Spent, running: &Running) -> Outcome {
     let Done { mut figures, work, trouble } = done;
     let per = match work {
         Work::None => None,
-        Work::Bytes(bytes) => Some((gib(bytes), Metric::ServerSecondsPerGib, Metric::AgentSecondsPerGib)),
-        Work::Each(count) => Some((float(count) / 1e6, Metric::ServerMicrosEach, Metric::AgentMicrosEach)),
+        Work::Bytes(bytes) => Some((
+            gib(bytes),
+            [Metric::CpuSecondsPerGib, Metric::ServerSecondsPerGib, Metric::AgentSecondsPerGib],
+        )),
+        Work::Each(count) => Some((
+            float(count) / 1e6,
+            [Metric::CpuMicrosEach, Metric::ServerMicrosEach, Metric::AgentMicrosEach],
+        )),
     };
-    if let Some((amount, server, agent)) = per.filter(|(amount, ..)| *amount > 0.0) {
+    if let Some((amount, [both, server, agent])) = per.filter(|(amount, _)| *amount > 0.0) {
         if running.has_server() {
+            figures.push((both, (spent.server_seconds + spent.agent_seconds) / amount));
             figures.push((server, spent.server_seconds / amount));
         }
         if running.has_agent() {

@@ -50,15 +50,17 @@ async fn fill_and_probe(scene: &Scene, readers: u32, sent_before: u64) -> Result
     let begun = Instant::now();
     let healthy = bulk::download(scene.clone(), scene.plan.healthy_bytes).await;
     let rate = mib(scene.plan.healthy_bytes) / begun.elapsed().as_secs_f64();
-    healthy.context("the download beside the stalled readers")?;
     drop(held);
     errors.add(seen.errors);
-    let figures = vec![
+    let mut figures = vec![
         (Metric::AbsorbedMib, mib(sent.saturating_sub(sent_before))),
         (Metric::P99Micros, micros(seen.since_sent.per_mille(990))),
-        (Metric::BesideMibPerSecond, rate),
-        (Metric::Errors, float(errors.count)),
     ];
+    match healthy.context("the download beside the stalled readers") {
+        Ok(()) => figures.push((Metric::BesideMibPerSecond, rate)),
+        Err(error) => errors.note(&error),
+    }
+    figures.push((Metric::Errors, float(errors.count)));
     Ok((figures, errors))
 }
 
