@@ -1,5 +1,7 @@
 //! `aditd admin`: the operator's commands, as tables for people and JSON for programs.
 
+mod usage;
+
 use adit_control_plane::{Admin, Clock, CreatedKey};
 use adit_store::{ApiKeyRecord, CapabilityRecord, DatabaseUrl, Revocation, Store, Tenant};
 use anyhow::{Context, bail};
@@ -22,6 +24,7 @@ pub(crate) async fn admin(args: AdminArgs, database_url: Option<String>) -> anyh
         AdminNoun::Tenant(verb) => tenant(&admin, verb, &folder, args.json).await,
         AdminNoun::Apikey(verb) => api_key(&admin, verb, args.json).await,
         AdminNoun::Capability(verb) => capability(&admin, verb, args.json).await,
+        AdminNoun::Usage(wanted) => usage::usage(&admin, &wanted, args.json).await,
     };
     store.close().await;
     done

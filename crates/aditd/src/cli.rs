@@ -118,6 +118,21 @@ pub(crate) enum AdminNoun {
     /// Capabilities: what API keys were exchanged for.
     #[command(subcommand)]
     Capability(CapabilityVerb),
+    /// Show what endpoints carried: requests, connections and bytes.
+    Usage(UsageArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// Of this tenant only.
+    #[arg(long)]
+    pub(crate) tenant: Option<String>,
+    /// How many days to look back.
+    #[arg(long, default_value = "31", value_parser = clap::value_parser!(u32).range(1..=400))]
+    pub(crate) days: u32,
+    /// Hour by hour instead of one sum for each endpoint.
+    #[arg(long)]
+    pub(crate) hourly: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,11 +6,14 @@
 
 mod admission;
 mod directory;
+pub mod limits;
+mod usage;
 
 use std::pin::Pin;
 
 pub use admission::{Admission, RefreshError};
 pub use directory::{Change, Changes, Claim, ClaimError, Claimed, Directory, RequestedName, Sequence};
+pub use usage::{Usage, UsageRow};
 
 /// A boxed future, so that the traits can be used as objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,4 +1,4 @@
-//! What the operator does at the machine itself: tenants, API keys, capabilities.
+//! What the operator does at the machine itself: tenants, API keys, capabilities, usage.
 
 use std::time::Duration;
 
@@ -7,12 +7,15 @@ use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
 use adit_domain::{ApiKey, Rights};
 use adit_store::{
     ApiKeyRecord, CapabilityRecord, CreateTenantError, NewApiKey, Revocation, Store, StoreError, Tenant,
+    UsageRecord,
 };
 use thiserror::Error;
 
 use crate::Clock;
 use crate::key_hash;
 use crate::limits::NAME_BYTES_MAX;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// The operator's work on a store. It needs no running control plane: nodes learn of it through the change feed.
 #[derive(Debug, Clone)]
@@ -28,6 +31,24 @@ pub struct CreatedKey {
     pub id: ApiKeyId,
     /// The key.
     pub key: ApiKey,
+}
+
+/// Into what usage is put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// One sum for each endpoint.
+    Endpoint,
+    /// One for each endpoint and hour.
+    Hour,
+}
+
+/// What a tenant's endpoints carried.
+#[derive(Debug)]
+pub struct TenantUsage {
+    /// The tenant's name.
+    pub tenant: String,
+    /// Its endpoints' rows.
+    pub rows: Vec<UsageRecord>,
 }
 
 /// Why an operation was not done.
@@ -146,6 +167,35 @@ impl Admin {
             return Ok(Revocation::Unknown);
         };
         Ok(self.store.capabilities().revoke(&manage(tenant)?, id, self.clock.now()).await?)
+    }
+
+    /// What endpoints carried in the last `days`, of one tenant or of all. The hour that goes on is in it, up to a few
+    /// seconds ago.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn usage(
+        &self,
+        tenant: Option<&str>,
+        days: u32,
+        grouping: Grouping,
+    ) -> Result<Vec<TenantUsage>, AdminError> {
+        let tenants = match tenant {
+            Some(name) => vec![(self.tenant(name).await?, name.to_owned())],
+            None => self.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.name)).collect(),
+        };
+        let since = self.clock.now().minus(DAY.saturating_mul(days));
+        let mut all = Vec::with_capacity(tenants.len());
+        for (id, tenant) in tenants {
+            let permit = authorize(&Actor::Operator, Action::ReadUsage, &Resource::Tenant(id))?;
+            let usage = self.store.usage();
+            let rows = match grouping {
+                Grouping::Endpoint => usage.totals(&permit, since).await?,
+                Grouping::Hour => usage.by_hour(&permit, since).await?,
+            };
+            all.push(TenantUsage { tenant, rows });
+        }
+        Ok(all)
     }
 
     async fn tenant(&self, name: &str) -> Result<TenantId, AdminError> {

@@ -5,15 +5,16 @@ mod feed;
 use std::error::Error;
 use std::time::Duration;
 
+use adit_authority::limits::USAGE_ROWS_MAX;
 use adit_authority::{
     Admission, BoxFuture, Changes, Claim, ClaimError, Claimed, Directory, RefreshError, RequestedName,
-    Sequence, Unavailable,
+    Sequence, Unavailable, Usage, UsageRow,
 };
 use adit_domain::access::{Action, Actor, Resource, authorize};
 use adit_domain::id::{CapabilityId, EndpointId};
 use adit_domain::{Epoch, Hostname, Label};
 use adit_store::limits::ENDPOINTS_PER_TENANT_MAX;
-use adit_store::{ClaimRequest, IssueError, Name, Renewal};
+use adit_store::{ClaimRequest, IssueError, Name, Renewal, Reported};
 use adit_wire::capability::{Capability, SignedCapability};
 
 use crate::limits::{CAPABILITY_LIFETIME, UPSTREAM_LABEL_BYTES_MAX};
@@ -54,7 +55,35 @@ impl Directory for ControlPlane {
     }
 }
 
+impl Usage for ControlPlane {
+    fn report<'a>(&'a self, rows: &'a [UsageRow]) -> BoxFuture<'a, Result<(), Unavailable>> {
+        Box::pin(self.take_down(rows))
+    }
+}
+
 impl ControlPlane {
+    async fn take_down(&self, rows: &[UsageRow]) -> Result<(), Unavailable> {
+        if rows.len() > USAGE_ROWS_MAX {
+            return Err(Unavailable { reason: format!("a report has at most {USAGE_ROWS_MAX} rows") });
+        }
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|UsageRow { node, boot, endpoint, hour, carried }| Reported {
+                node: *node,
+                boot: *boot,
+                endpoint: *endpoint,
+                hour: *hour,
+                carried: *carried,
+            })
+            .collect();
+        let known = self.store().usage().report(&rows).await.map_err(unavailable)?;
+        if known < rows.len() {
+            let unknown = rows.len().saturating_sub(known);
+            tracing::warn!(unknown, "a node reports usage of endpoints that do not exist");
+        }
+        Ok(())
+    }
+
     async fn renew(&self, old: &Capability) -> Result<SignedCapability, RefreshError> {
         let actor = Actor::Agent { tenant: old.tenant, api_key: old.api_key, rights: old.rights };
         let permit = authorize(&actor, Action::IssueCapability, &Resource::Tenant(old.tenant))

@@ -6,7 +6,7 @@ use adit_process::shutdown::Shutdown;
 use adit_store::StoreError;
 
 use crate::ControlPlane;
-use crate::limits::{HISTORY_KEPT, HOUSEKEEPING_INTERVAL};
+use crate::limits::{HISTORY_KEPT, HOUSEKEEPING_INTERVAL, USAGE_KEPT};
 
 impl ControlPlane {
     /// Deletes old history now and then, until the process drains. What fails is logged and tried again.
@@ -22,7 +22,8 @@ impl ControlPlane {
         }
     }
 
-    /// Deletes changes, and capabilities that have ended, from before [`HISTORY_KEPT`] ago.
+    /// Deletes changes, and capabilities that have ended, from before [`HISTORY_KEPT`] ago, and usage from before
+    /// [`USAGE_KEPT`] ago.
     ///
     /// # Errors
     /// When storage fails.
@@ -30,7 +31,8 @@ impl ControlPlane {
         let before = self.now().minus(HISTORY_KEPT);
         let changes = self.store().changes().prune(before).await?;
         let capabilities = self.store().capabilities().prune(before).await?;
-        tracing::debug!(changes, capabilities, "deleted old rows");
+        let usage = self.store().usage().prune(self.now().minus(USAGE_KEPT)).await?;
+        tracing::debug!(changes, capabilities, usage, "deleted old rows");
         Ok(())
     }
 }

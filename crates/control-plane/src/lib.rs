@@ -22,7 +22,7 @@ use std::sync::Arc;
 use adit_domain::Timestamp;
 use adit_store::Store;
 
-pub use admin::{Admin, AdminError, CreatedKey};
+pub use admin::{Admin, AdminError, CreatedKey, Grouping, TenantUsage};
 pub use mint::{MintError, StartError};
 pub use settings::{Clock, Settings};
 

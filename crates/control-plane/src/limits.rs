@@ -42,3 +42,6 @@ pub const HISTORY_KEPT: Duration = Duration::from_hours(48);
 
 /// How often what is older is deleted.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_hours(1);
+
+/// How long usage is kept, hour by hour: a year of invoices and the time to dispute the last.
+pub const USAGE_KEPT: Duration = Duration::from_hours(400 * 24);

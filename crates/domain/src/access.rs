@@ -36,16 +36,19 @@ pub enum Action {
     BindEndpoint,
     /// Reserve a name that nobody owns yet.
     ReserveEndpoint,
+    /// See what a tenant's endpoints carried.
+    ReadUsage,
 }
 
 impl Action {
     /// Every action, for tests that walk the whole matrix.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::CreateTenant,
         Self::ManageKeys,
         Self::IssueCapability,
         Self::BindEndpoint,
         Self::ReserveEndpoint,
+        Self::ReadUsage,
     ];
 }
 
@@ -94,14 +97,14 @@ pub struct Denied;
 pub fn authorize(actor: &Actor, action: Action, resource: &Resource) -> Result<Permit, Denied> {
     let allowed = match (*actor, *resource) {
         (Actor::Operator, Resource::Installation) => action == Action::CreateTenant,
-        (Actor::Operator, Resource::Tenant(_)) => action == Action::ManageKeys,
+        (Actor::Operator, Resource::Tenant(_)) => matches!(action, Action::ManageKeys | Action::ReadUsage),
         (Actor::Agent { tenant, rights, .. }, Resource::Tenant(owner)) => {
             tenant == owner
                 && match action {
                     Action::IssueCapability => true,
                     Action::BindEndpoint => rights.contains(Rights::BIND),
                     Action::ReserveEndpoint => rights.contains(Rights::RESERVE),
-                    Action::CreateTenant | Action::ManageKeys => false,
+                    Action::CreateTenant | Action::ManageKeys | Action::ReadUsage => false,
                 }
         }
         (Actor::Agent { .. }, Resource::Installation) => false,
@@ -147,6 +150,8 @@ mod tests {
                 "operator CreateTenant all",
                 "operator ManageKeys own",
                 "operator ManageKeys other",
+                "operator ReadUsage own",
+                "operator ReadUsage other",
                 "agent IssueCapability own",
                 "agent BindEndpoint own",
                 "agent ReserveEndpoint own",

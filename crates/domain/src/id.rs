@@ -81,6 +81,8 @@ typed_id! {
     InstanceId;
     /// Names a node.
     NodeId;
+    /// Names one unbroken run of a node's counters: they never go back as long as it lasts.
+    BootId;
     /// Names one authenticated connection of an agent.
     SessionId;
     /// Names one request or connection of a visitor.

@@ -6,6 +6,7 @@
 
 pub mod access;
 mod api_key;
+mod carried;
 mod endpoint;
 mod hostname;
 pub mod id;
@@ -15,6 +16,7 @@ mod secret;
 mod time;
 
 pub use api_key::{ApiKey, ApiKeyError, KeyHash};
+pub use carried::Carried;
 pub use endpoint::{EndpointKind, Epoch};
 pub use hostname::{Hostname, HostnameError, Label, LabelError};
 pub use rights::Rights;

@@ -20,6 +20,7 @@ mod tenants;
 #[cfg(test)]
 mod tests;
 mod url;
+mod usage;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub use error::StoreError;
 pub use signing_keys::{NewSigningKey, SigningKey, SigningKeys};
 pub use tenants::{CreateTenantError, Tenant, Tenants};
 pub use url::{DatabaseUrl, DatabaseUrlError};
+pub use usage::{Reported, Usage, UsageRecord};
 
 use engine::{Engine, PostgresEngine, SqliteEngine};
 use limits::OPEN_DEADLINE;
@@ -124,6 +126,12 @@ impl Store {
     #[must_use]
     pub const fn changes(&self) -> Changes<'_> {
         Changes { engine: &self.engine }
+    }
+
+    /// What endpoints carried.
+    #[must_use]
+    pub const fn usage(&self) -> Usage<'_> {
+        Usage { engine: &self.engine }
     }
 
     /// Closes the database once the statements that run have ended.

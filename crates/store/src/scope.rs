@@ -25,6 +25,8 @@ pub(crate) enum Unscoped {
     HostnameLookup,
     /// A node gives back an endpoint that it held, named by id and epoch.
     NodeRelease,
+    /// A node reports what endpoints carried. Whose an endpoint is says the database.
+    NodeReport,
     /// Nodes follow the change feed. It holds ids only.
     ChangeFeed,
     /// Signing keys belong to the installation.

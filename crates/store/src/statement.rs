@@ -1,6 +1,6 @@
 //! SQL as constants that run on both engines, and the values they take.
 
-use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, TenantId};
+use adit_domain::id::{ApiKeyId, BootId, CapabilityId, EndpointId, InstanceId, NodeId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Hostname, KeyHash, Rights, Timestamp};
 use uuid::Uuid;
 
@@ -81,6 +81,7 @@ values! {
     EndpointId => |id| Self::Id(Some(id.as_uuid()));
     InstanceId => |id| Self::Id(Some(id.as_uuid()));
     NodeId => |id| Self::Id(Some(id.as_uuid()));
+    BootId => |id| Self::Id(Some(id.as_uuid()));
     Timestamp => |at| Self::Int(Some(at.as_micros()));
     Option<Timestamp> => |at| Self::Int(at.map(Timestamp::as_micros));
     Epoch => |epoch| Self::Int(Some(i64::try_from(epoch.0).unwrap_or(i64::MAX)));

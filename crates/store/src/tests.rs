@@ -10,15 +10,16 @@ use tempfile::TempDir;
 
 use crate::engine::{PostgresEngine, SqliteEngine};
 use crate::statement::Listed;
-use crate::{api_keys, capabilities, changes, endpoints, signing_keys, tenants};
+use crate::{api_keys, capabilities, changes, endpoints, signing_keys, tenants, usage};
 
-const ALL: [(&str, &[Listed]); 6] = [
+const ALL: [(&str, &[Listed]); 7] = [
     ("api_keys", api_keys::STATEMENTS),
     ("capabilities", capabilities::STATEMENTS),
     ("changes", changes::STATEMENTS),
     ("endpoints", endpoints::STATEMENTS),
     ("signing_keys", signing_keys::STATEMENTS),
     ("tenants", tenants::STATEMENTS),
+    ("usage", usage::STATEMENTS),
 ];
 
 async fn sqlite() -> (SqliteEngine, TempDir) {
@@ -147,14 +148,16 @@ async fn postgres_shows_a_scope_its_own_rows_only() {
         "SELECT set_config('adit.scope', 'system', false);
         INSERT INTO tenants (id, name, endpoints_reserved, created_at) VALUES ('{a}', 'a', 0, 0), ('{b}', 'b', 0, 0);
         INSERT INTO endpoints (id, tenant_id, kind, hostname, epoch, created_at)
-            VALUES ('{a}', '{a}', 1, 'a', 0, 0), ('{b}', '{b}', 1, 'b', 0, 0)"
+            VALUES ('{a}', '{a}', 1, 'a', 0, 0), ('{b}', '{b}', 1, 'b', 0, 0);
+        INSERT INTO usage (node_id, boot_id, endpoint_id, hour, tenant_id, requests, connections, in_bytes, out_bytes)
+            VALUES ('{a}', '{a}', '{a}', 1, '{a}', 0, 0, 0, 0), ('{a}', '{a}', '{b}', 1, '{b}', 0, 0, 0, 0)"
     );
     let mut connection = postgres.pool().acquire().await.unwrap();
     connection.execute(sqlx::raw_sql(AssertSqlSafe(insert))).await.unwrap();
     for (scope, expected) in
         [("", 0), ("system", 2), (&*a.to_string(), 1), (&*uuid::Uuid::nil().to_string(), 0)]
     {
-        for table in ["tenants", "endpoints"] {
+        for table in ["tenants", "endpoints", "usage"] {
             sqlx::query("SELECT set_config('adit.scope', $1, false)")
                 .bind(scope)
                 .execute(&mut *connection)

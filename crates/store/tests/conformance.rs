@@ -17,3 +17,5 @@ mod isolation;
 mod keys;
 #[path = "conformance/opening.rs"]
 mod opening;
+#[path = "conformance/usage.rs"]
+mod usage;
