@@ -20,6 +20,9 @@ use crate::cli::UpArgs;
 use crate::supervise;
 use settings::Settings;
 
+/// Where a node keeps what it has carried and not reported, inside the data folder.
+const USAGE_FOLDER: &str = "usage";
+
 /// Where the process serves, for a program that started it.
 #[derive(Serialize)]
 struct Ready<'a> {
@@ -59,6 +62,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
+        .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
         .build();
 
     let ready = Ready {

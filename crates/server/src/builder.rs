@@ -1,9 +1,10 @@
 //! A node is put together from the parts that it needs, and run until it is told to drain.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use adit_authority::{Admission, Directory, Unavailable};
+use adit_authority::{Admission, Directory, Unavailable, Usage};
 use adit_domain::id::NodeId;
 use adit_domain::{Hostname, Timestamp};
 use adit_net::listen::Listen;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, interval};
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
+use crate::metering::{Keeping, SpoolError};
 use crate::node::{Clock, Node, wall_clock};
 use crate::registry::Registry;
 use crate::routes::Routes;
@@ -31,6 +33,7 @@ pub struct Builder {
     public_port: u16,
     mux: adit_mux::Config,
     clock: Clock,
+    metering: Option<(Arc<dyn Usage>, PathBuf)>,
 }
 
 /// Why a node did not start, or ended early.
@@ -42,12 +45,16 @@ pub enum ServerError {
     /// The certificates cannot be used.
     #[error("TLS cannot be set up")]
     Tls(#[from] adit_net::tls::TlsConfigError),
+    /// What endpoints carry cannot be kept.
+    #[error("usage cannot be kept")]
+    Metering(#[from] SpoolError),
 }
 
 /// A node, ready to run.
 pub struct Server {
     node: Arc<Node>,
     sessions: Trigger,
+    metering: Option<(Arc<dyn Usage>, PathBuf)>,
 }
 
 impl Builder {
@@ -61,6 +68,7 @@ impl Builder {
             public_port: 443,
             mux: adit_mux::Config::default(),
             clock: Arc::new(wall_clock),
+            metering: None,
         }
     }
 
@@ -85,6 +93,13 @@ impl Builder {
         self
     }
 
+    /// Reports what endpoints carry, and keeps in `folder` what was not reported yet. Without it nothing is reported.
+    #[must_use]
+    pub fn metering(mut self, usage: Arc<dyn Usage>, folder: PathBuf) -> Self {
+        self.metering = Some((usage, folder));
+        self
+    }
+
     /// The node.
     #[must_use]
     pub fn build(self) -> Server {
@@ -97,6 +112,7 @@ impl Builder {
             trust: Trust::default(),
             agents: Registry::default(),
             known: KnownNames::default(),
+            meters: Arc::default(),
             reserved: self.reserved,
             mux: self.mux,
             clock: self.clock,
@@ -105,7 +121,7 @@ impl Builder {
             agent_tasks: Tasks::new("agents"),
             shutdown,
         };
-        Server { node: Arc::new(node), sessions }
+        Server { node: Arc::new(node), sessions, metering: self.metering }
     }
 }
 
@@ -124,7 +140,7 @@ impl Server {
     /// # Errors
     /// See [`ServerError`].
     pub async fn run<L: Listen>(
-        self,
+        mut self,
         https: L,
         http: Option<L>,
         certificates: Arc<dyn ResolvesServerCert>,
@@ -132,6 +148,10 @@ impl Server {
     ) -> Result<(), ServerError> {
         let public = Public::new(Arc::clone(&self.node), certificates)?;
         let after = follow::first_picture(&self.node).await?;
+        let keeping = match self.metering.take() {
+            Some((usage, folder)) => Some(Keeping::begin(&self.node, usage, &folder).await?),
+            None => None,
+        };
         let node = &self.node;
         let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
         let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
@@ -146,6 +166,9 @@ impl Server {
         };
         let ((), ()) = tokio::join!(public.accept(https, gate.clone(), shutdown.clone()), plain);
         self.drain(shutdown).await;
+        if let Some(keeping) = keeping {
+            keeping.end().await;
+        }
         Ok(())
     }
 

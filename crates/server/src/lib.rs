@@ -13,6 +13,7 @@ mod ingress;
 mod known;
 pub mod limits;
 mod member;
+mod metering;
 mod node;
 mod pool;
 mod registry;
@@ -24,3 +25,4 @@ mod tunnel;
 mod visitor;
 
 pub use builder::{Builder, Server, ServerError};
+pub use metering::SpoolError;

@@ -98,3 +98,27 @@ pub const REVOKED_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long agent sessions may take to say goodbye.
 pub const SESSIONS_END_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Endpoints whose traffic is counted at once: those that are served, and those that were until their hour is over. A
+/// bind beyond is told to try later, for what cannot be counted is not served.
+pub const METERED_ENDPOINTS_MAX: usize = 20_000;
+
+/// Rows of usage that wait for the control plane, beyond which no new hour is begun: what passes still counts, in the
+/// hours that are there.
+pub const USAGE_ROWS_KEPT_MAX: usize = 20_000;
+
+/// How often usage is written down. With [`USAGE_REPORT_DEADLINE`] and the time that a disk takes, a node that is killed
+/// loses less than ten seconds of it.
+pub const USAGE_WRITE_INTERVAL: Duration = Duration::from_secs(4);
+
+/// How long the control plane may take for the usage of one round; what it has not confirmed is reported again.
+pub const USAGE_REPORT_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How long the disk may take for one file of usage.
+pub const SPOOL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Largest file of usage that is read, in bytes: several times what the rows that may wait come to.
+pub const SPOOL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long the last round of usage may take when a node ends.
+pub const USAGE_LAST_DEADLINE: Duration = Duration::from_secs(5);

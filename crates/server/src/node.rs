@@ -12,6 +12,7 @@ use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 
 use crate::known::KnownNames;
+use crate::metering::Meters;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
@@ -28,10 +29,12 @@ pub(crate) struct Node {
     pub(crate) trust: Trust,
     pub(crate) agents: Registry,
     pub(crate) known: KnownNames,
+    /// What endpoints carry.
+    pub(crate) meters: Arc<Meters>,
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,
-    /// For the times in capabilities and in nothing else: it may jump.
+    /// For the times in capabilities and the hours of usage, and for nothing else: it may jump.
     pub(crate) clock: Clock,
     /// The port in public URLs.
     pub(crate) public_port: u16,
@@ -43,7 +46,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// The wall-clock time, for the times in capabilities.
+    /// The wall-clock time.
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
     }

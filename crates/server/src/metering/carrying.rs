@@ -1,0 +1,133 @@
+//! Bodies and connections that count what passes through them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Meter;
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    /// From a visitor to an upstream.
+    In,
+    /// From an upstream to a visitor.
+    Out,
+}
+
+/// A body whose data is counted when it is taken. Trailers and framing are not.
+pub(crate) struct CountedBody<B> {
+    body: B,
+    meter: Arc<Meter>,
+    way: Way,
+}
+
+impl<B> CountedBody<B> {
+    /// Counts what goes to the upstream.
+    pub(crate) fn incoming(body: B, meter: Arc<Meter>) -> Self {
+        Self { body, meter, way: Way::In }
+    }
+
+    /// Counts what goes to the visitor.
+    pub(crate) fn outgoing(body: B, meter: Arc<Meter>) -> Self {
+        Self { body, meter, way: Way::Out }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            match self.way {
+                Way::In => self.meter.incoming(data.remaining()),
+                Way::Out => self.meter.outgoing(data.remaining()),
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A visitor's connection whose bytes pass as they are: what is read from it comes in, what it takes goes out.
+pub(crate) struct CountedIo<I> {
+    io: I,
+    meter: Arc<Meter>,
+}
+
+impl<I> CountedIo<I> {
+    /// Counts this connection, and from now on its bytes.
+    pub(crate) fn new(io: I, meter: Arc<Meter>) -> Self {
+        meter.connection();
+        Self { io, meter }
+    }
+
+    /// The connection itself.
+    pub(crate) fn get_ref(&self) -> &I {
+        &self.io
+    }
+
+    fn took(&self, written: io::Result<usize>) -> io::Result<usize> {
+        written.inspect(|bytes| self.meter.outgoing(*bytes))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for CountedIo<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
+        self.meter.incoming(buf.filled().len().saturating_sub(before));
+        Poll::Ready(read)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for CountedIo<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf));
+        Poll::Ready(self.took(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.took(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,163 @@
+//! The file that keeps usage until the control plane has it.
+//!
+//! One file for each process, replaced as a whole: written beside, down to the disk, and renamed. What an earlier process
+//! left is taken over: its rows stand in the first file that this one writes, and only then is its file deleted.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use adit_authority::UsageRow;
+use adit_domain::Carried;
+use adit_domain::id::BootId;
+use thiserror::Error;
+use tokio::fs::{self, File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::limits::{SPOOL_BYTES_MAX, SPOOL_DEADLINE};
+
+const SUFFIX: &str = "usage";
+const HEADING: &str = "adit usage 1";
+
+/// Why usage cannot be kept.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// The folder or a file in it cannot be read or written.
+    #[error("{}", .path.display())]
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The disk took longer than [`SPOOL_DEADLINE`].
+    #[error("the disk did not answer in time")]
+    Deadline,
+    /// A file is not what this program writes. Deleting it would lose what was carried, so a person must look.
+    #[error("{} is damaged", .path.display())]
+    Damaged {
+        /// Which one.
+        path: PathBuf,
+    },
+}
+
+/// Keeps rows in a folder.
+#[derive(Debug)]
+pub(crate) struct Spool {
+    folder: PathBuf,
+    file: PathBuf,
+    /// Files of earlier processes whose rows are ours now, until ours are on the disk.
+    taken_over: Vec<PathBuf>,
+}
+
+impl Spool {
+    /// Opens the folder, making it if there is none, and reads what earlier processes left.
+    ///
+    /// # Errors
+    /// See [`SpoolError`].
+    pub(crate) async fn open(folder: &Path) -> Result<(Self, Vec<UsageRow>), SpoolError> {
+        timeout(SPOOL_DEADLINE, async {
+            fs::create_dir_all(folder).await.map_err(failed(folder))?;
+            let (mut taken_over, mut rows) = (Vec::new(), Vec::new());
+            let mut files = fs::read_dir(folder).await.map_err(failed(folder))?;
+            while let Some(file) = files.next_entry().await.map_err(failed(folder))? {
+                let path = file.path();
+                if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+                    rows.extend(read(&path).await?);
+                    taken_over.push(path);
+                }
+            }
+            let file = folder.join(BootId::new().to_string()).with_extension(SUFFIX);
+            Ok((Self { folder: folder.to_owned(), file, taken_over }, rows))
+        })
+        .await
+        .unwrap_or(Err(SpoolError::Deadline))
+    }
+
+    /// Replaces what is kept. When this returns it survives a crash of the machine.
+    ///
+    /// # Errors
+    /// See [`SpoolError`]. What was kept before is then still there.
+    pub(crate) async fn write(&mut self, rows: impl Iterator<Item = UsageRow>) -> Result<(), SpoolError> {
+        let text = text_of(rows);
+        timeout(SPOOL_DEADLINE, self.replace(&text)).await.unwrap_or(Err(SpoolError::Deadline))
+    }
+
+    async fn replace(&mut self, text: &str) -> Result<(), SpoolError> {
+        let beside = self.file.with_extension("partial");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&beside).await.map_err(failed(&beside))?;
+        file.write_all(text.as_bytes()).await.map_err(failed(&beside))?;
+        file.sync_all().await.map_err(failed(&beside))?;
+        fs::rename(&beside, &self.file).await.map_err(failed(&self.file))?;
+        let folder = File::open(&self.folder).await.map_err(failed(&self.folder))?;
+        folder.sync_all().await.map_err(failed(&self.folder))?;
+        while let Some(path) = self.taken_over.pop() {
+            // One that stays is read again at the next start, which changes nothing.
+            let _ = fs::remove_file(path).await;
+        }
+        Ok(())
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
+    let path = path.to_owned();
+    move |source| SpoolError::Io { path, source }
+}
+
+async fn read(path: &Path) -> Result<Vec<UsageRow>, SpoolError> {
+    let damaged = || SpoolError::Damaged { path: path.to_owned() };
+    let mut text = String::new();
+    let file = File::open(path).await.map_err(failed(path))?;
+    let read = file.take(SPOOL_BYTES_MAX.saturating_add(1)).read_to_string(&mut text).await;
+    match read {
+        Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= SPOOL_BYTES_MAX) => {
+            rows_of(&text).ok_or_else(damaged)
+        }
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(failed(path)(error)),
+        _ => Err(damaged()),
+    }
+}
+
+/// A heading, a line for each row, and a last line with their number.
+fn text_of(rows: impl Iterator<Item = UsageRow>) -> String {
+    let mut lines = vec![HEADING.to_owned()];
+    for UsageRow { node, boot, endpoint, hour, carried } in rows {
+        let Carried { requests, connections, in_bytes, out_bytes } = carried;
+        lines
+            .push(format!("{node} {boot} {endpoint} {hour} {requests} {connections} {in_bytes} {out_bytes}"));
+    }
+    lines.push(format!("end {}\n", lines.len().saturating_sub(1)));
+    lines.join("\n")
+}
+
+fn rows_of(text: &str) -> Option<Vec<UsageRow>> {
+    let (rest, last) = text.strip_suffix('\n')?.rsplit_once('\n')?;
+    let mut lines = rest.split('\n');
+    (lines.next()? == HEADING).then_some(())?;
+    let rows: Vec<_> = lines.map(row_of).collect::<Option<_>>()?;
+    let counted: usize = last.strip_prefix("end ")?.parse().ok()?;
+    (counted == rows.len()).then_some(rows)
+}
+
+fn row_of(line: &str) -> Option<UsageRow> {
+    let mut words = line.split(' ');
+    let mut word = || words.next();
+    let row = UsageRow {
+        node: word()?.parse().ok()?,
+        boot: word()?.parse().ok()?,
+        endpoint: word()?.parse().ok()?,
+        hour: word()?.parse().ok()?,
+        carried: Carried {
+            requests: word()?.parse().ok()?,
+            connections: word()?.parse().ok()?,
+            in_bytes: word()?.parse().ok()?,
+            out_bytes: word()?.parse().ok()?,
+        },
+    };
+    words.next().is_none().then_some(row)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use adit_authority::UsageRow;
+use adit_domain::Carried;
+use adit_domain::id::{BootId, EndpointId, NodeId};
+
+use super::{Spool, SpoolError, rows_of, text_of};
+
+fn row(requests: u64) -> UsageRow {
+    let carried = Carried { requests, connections: 2, in_bytes: u64::MAX, out_bytes: 0 };
+    UsageRow {
+        node: NodeId::new(),
+        boot: BootId::new(),
+        endpoint: EndpointId::new(),
+        hour: u32::MAX,
+        carried,
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("usage");
+    let (mut first, left) = Spool::open(&folder).await.unwrap();
+    assert!(left.is_empty());
+    let rows = [row(1), row(2)];
+    first.write(rows.into_iter().take(1)).await.unwrap();
+    first.write(rows.into_iter()).await.unwrap();
+
+    // Read twice: nothing is deleted before the rows stand elsewhere.
+    for _ in 0..2 {
+        let (_, left) = Spool::open(&folder).await.unwrap();
+        assert_eq!(left, rows);
+    }
+    let (mut second, left) = Spool::open(&folder).await.unwrap();
+    second.write(left.into_iter().chain([row(3)])).await.unwrap();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    assert_eq!(Spool::open(&folder).await.unwrap().1.len(), 3);
+}
+
+#[tokio::test]
+async fn a_process_that_ended_while_it_wrote_leaves_the_file_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path()).await.unwrap();
+    let kept = row(1);
+    spool.write([kept].into_iter()).await.unwrap();
+    std::fs::write(spool.file.with_extension("partial"), "adit usa").unwrap();
+    assert_eq!(Spool::open(folder.path()).await.unwrap().1, [kept]);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_neither_believed_nor_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.usage");
+    let whole = text_of([row(1), row(2)].into_iter());
+    for damaged in [
+        "",
+        "adit usage 1\n",
+        "adit usage 2\nend 0\n",
+        &whole[..whole.len() / 2],
+        &whole.replace("end 2", "end 1"),
+    ] {
+        std::fs::write(&path, damaged).unwrap();
+        let opened = Spool::open(folder.path()).await;
+        assert!(matches!(opened, Err(SpoolError::Damaged { .. })), "{damaged:?}");
+        assert!(path.exists());
+    }
+    std::fs::write(&path, [0xff, 0xfe]).unwrap();
+    assert!(matches!(Spool::open(folder.path()).await, Err(SpoolError::Damaged { .. })));
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    let rows = vec![row(1), row(20), row(300)];
+    let text = text_of(rows.iter().copied());
+    assert_eq!(rows_of(&text), Some(rows));
+    assert_eq!(rows_of(&text_of([].into_iter())), Some(Vec::new()));
+    assert!((0..text.len()).all(|at| rows_of(&text[..at]).is_none()));
+}
