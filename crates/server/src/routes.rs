@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::choice::{Choice, Need};
 use crate::member::Member;
+use crate::metering::Meter;
 use crate::tunnel::Tunnel;
 
 /// The live endpoints of this node. Readers take a snapshot of one route and never wait for a writer's I/O.
@@ -23,6 +24,8 @@ pub(crate) struct Routes {
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) claimed: Claimed,
+    /// Counts what it carries, whatever the epoch.
+    pub(crate) meter: Arc<Meter>,
     members: Vec<Member>,
 }
 
@@ -72,9 +75,10 @@ impl Routes {
             return Err(BindError::Stale);
         }
         let joined = held.filter(is_same_endpoint).filter(|route| route.claimed.epoch == claimed.epoch);
+        let meter = Arc::clone(&tunnel.meter);
         let mut route = match joined {
             Some(route) => Route::clone(route),
-            None => Route { claimed: claimed.clone(), members: Vec::new() },
+            None => Route { claimed: claimed.clone(), meter, members: Vec::new() },
         };
         let ended = held.filter(|_| joined.is_none()).cloned();
         if !route.add(tunnel) {

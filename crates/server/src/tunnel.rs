@@ -1,8 +1,11 @@
 //! One live binding of an endpoint to an agent session.
 
+use std::sync::Arc;
+
 use adit_domain::id::{InstanceId, SessionId};
 
 use crate::limits::SILENT_AFTER;
+use crate::metering::Meter;
 use crate::pool::Pool;
 use crate::registry::Commands;
 
@@ -14,6 +17,8 @@ pub(crate) struct Tunnel {
     pub(crate) session: adit_mux::Session,
     pub(crate) commands: Commands,
     pub(crate) pool: Pool,
+    /// Counts what the endpoint carries, over all its tunnels.
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// What speaks against a tunnel, the worst first.

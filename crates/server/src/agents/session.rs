@@ -194,12 +194,17 @@ impl AgentSession {
                 return tell(control, claims::refusal_of(request, &error)).await;
             }
         };
+        let Some(meter) = self.node.meters.of(claimed.endpoint) else {
+            let message = "the node counts as many endpoints as it can";
+            return tell(control, claims::refused(request, BindRefusal::TryLater, message)).await;
+        };
         let tunnel = Arc::new(Tunnel {
             session_id: self.id,
             instance: self.instance,
             session: self.session.clone(),
             commands: self.commands.clone(),
             pool: Pool::default(),
+            meter,
         });
         match self.node.routes.bind(&claimed, tunnel) {
             Ok(ended) => ended.iter().for_each(|route| tell_the_losers(route, &claimed)),

@@ -40,13 +40,13 @@ impl Book {
     /// A book whose next rows are of a new boot, with the rows that earlier ones left.
     pub(crate) fn new(node: NodeId, left: impl IntoIterator<Item = UsageRow>, now: Timestamp) -> Self {
         let (boot, hour) = (BootId::new(), hour_of(now));
-        let mut book = Self { node, boot, hour, rows: HashMap::new(), written: HashMap::new() };
+        let mut new = Self { node, boot, hour, rows: HashMap::new(), written: HashMap::new() };
         for row in left {
             // Two files may hold the same row: one was read by a process that ended before it could delete it.
-            let kept = book.rows.entry(RowKey::of(&row)).or_insert_with(Row::empty);
+            let kept = new.rows.entry(RowKey::of(&row)).or_insert_with(Row::empty);
             kept.carried = kept.carried.largest(row.carried);
         }
-        book
+        new
     }
 
     /// Writes down how far the counts of each endpoint have come, and says whether anything is new.

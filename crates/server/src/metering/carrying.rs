@@ -13,7 +13,7 @@ use super::Meter;
 
 /// Which way a body goes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
+enum Way {
     /// From a visitor to an upstream.
     In,
     /// From an upstream to a visitor.
@@ -79,11 +79,6 @@ impl<I> CountedIo<I> {
     pub(crate) fn new(io: I, meter: Arc<Meter>) -> Self {
         meter.connection();
         Self { io, meter }
-    }
-
-    /// The connection itself.
-    pub(crate) fn get_ref(&self) -> &I {
-        &self.io
     }
 
     fn took(&self, written: io::Result<usize>) -> io::Result<usize> {

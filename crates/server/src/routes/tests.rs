@@ -19,7 +19,8 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
-    let tunnel = Tunnel { session_id, instance, session, commands, pool: Pool::default() };
+    let tunnel =
+        Tunnel { session_id, instance, session, commands, pool: Pool::default(), meter: Arc::default() };
     (Arc::new(tunnel), (theirs, control, driver, orders))
 }
 

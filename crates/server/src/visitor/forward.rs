@@ -12,12 +12,14 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
+use super::VisitorConnection;
 use super::failure::Failure;
 use super::sending::{Late, Noted, Sending, answer_in_time};
+use super::upgrade::{self, Switched};
 use super::upstream::{Sharing, Upstream};
-use super::{VisitorConnection, upgrade};
 use crate::choice::Choice;
 use crate::limits::{REQUEST_BODY_IDLE, RESPONSE_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
+use crate::metering::CountedBody;
 use crate::node::Node;
 use crate::routes::Route;
 
@@ -44,19 +46,25 @@ impl Exchange {
         let ties = names_pinning_scheme(&parts.headers, &AUTHORIZATION);
         let has_body = !incoming.is_end_stream();
         let repeatable = is_repeatable(&parts.method) && !has_body && asked.is_none();
-        let (body, sending) = outgoing(incoming, has_body);
+        let (body, sending) = self.outgoing(incoming, has_body);
         let request = Request::from_parts(parts, body);
 
         let answer = self.exchange(request, repeatable);
         let answered = answer_in_time(sending.as_deref(), RESPONSE_HEAD_DEADLINE, answer).await;
         let (mut upstream, mut response) = answered.map_err(|Late| Code::UpstreamResponseTimeout)??;
+        self.route.meter.request();
         if ties || names_pinning_scheme(response.headers(), &WWW_AUTHENTICATE) {
             upstream.tie();
         }
         let on_upstream = hyper::upgrade::on(&mut response);
         hygiene::response(&mut response, asked.as_ref()).map_err(|_| Code::UpstreamBroken)?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            upgrade::carry(&self.node, self.connection, on_upgrade, on_upstream);
+            let visitor = Switched {
+                connection: self.connection,
+                meter: Arc::clone(&self.route.meter),
+                io: on_upgrade,
+            };
+            upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }
         Ok(self.incoming(response, upstream, sending))
@@ -103,13 +111,24 @@ impl Exchange {
         }
     }
 
+    /// The visitor's body on its way out, and how far it has come.
+    fn outgoing(&self, incoming: Incoming, has_body: bool) -> (Body, Option<Arc<Sending>>) {
+        if !has_body {
+            return (body::empty(), None);
+        }
+        let sending = Arc::new(Sending::new());
+        let body = IdleTimeout::new(body::from_visitor(incoming), REQUEST_BODY_IDLE);
+        let body = CountedBody::incoming(body, Arc::clone(&self.route.meter));
+        (Noted::new(body, Arc::clone(&sending)).boxed_unsync(), Some(sending))
+    }
+
     fn incoming(
         self,
         response: Response<Incoming>,
         upstream: Upstream,
         sending: Option<Arc<Sending>>,
     ) -> Response<Body> {
-        let connection = self.connection;
+        let (connection, meter) = (self.connection, Arc::clone(&self.route.meter));
         let give_back = move |end: End| {
             let sent = sending.is_none_or(|sending| sending.is_whole());
             let whole = end.ending == Ending::Complete && sent;
@@ -122,7 +141,7 @@ impl Exchange {
         };
         response.map(|incoming| {
             let body = IdleTimeout::new(body::from_upstream(incoming), RESPONSE_BODY_IDLE);
-            OnEnd::new(body, give_back).boxed_unsync()
+            OnEnd::new(CountedBody::outgoing(body, meter), give_back).boxed_unsync()
         })
     }
 }
@@ -131,16 +150,6 @@ enum Reused {
     Answered(Upstream, Response<Incoming>),
     SendAgain(Request<Body>),
     Failed(Code),
-}
-
-/// The visitor's body on its way out, and how far it has come.
-fn outgoing(incoming: Incoming, has_body: bool) -> (Body, Option<Arc<Sending>>) {
-    if !has_body {
-        return (body::empty(), None);
-    }
-    let sending = Arc::new(Sending::new());
-    let body = IdleTimeout::new(body::from_visitor(incoming), REQUEST_BODY_IDLE);
-    (Noted::new(body, Arc::clone(&sending)).boxed_unsync(), Some(sending))
 }
 
 fn copy_of(request: &Request<Body>) -> Request<Body> {

@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::limits::HANDSHAKE_DEADLINE;
+use crate::metering::{CountedIo, Meter};
 use crate::node::Node;
 
 use super::VisitorConnection;
@@ -27,15 +28,19 @@ enum UpgradeFailure {
     Visitor(#[from] std::io::Error),
 }
 
+/// A visitor whose connection switches protocols.
+pub(super) struct Switched {
+    pub(super) connection: Arc<VisitorConnection>,
+    /// Counts what passes.
+    pub(super) meter: Arc<Meter>,
+    pub(super) io: OnUpgrade,
+}
+
 /// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
-pub(super) fn carry(
-    node: &Node,
-    connection: Arc<VisitorConnection>,
-    visitor: OnUpgrade,
-    upstream: OnUpgrade,
-) {
+pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
+    let Switched { connection, meter, io } = visitor;
     node.visitor_tasks.spawn("upgraded connection", async move {
-        match splice(visitor, upstream).await {
+        match splice(io, upstream, meter).await {
             Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
             Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
         }
@@ -44,12 +49,16 @@ pub(super) fn carry(
     });
 }
 
-async fn splice(visitor: OnUpgrade, upstream: OnUpgrade) -> Result<PumpEnd, UpgradeFailure> {
+async fn splice(
+    visitor: OnUpgrade,
+    upstream: OnUpgrade,
+    meter: Arc<Meter>,
+) -> Result<PumpEnd, UpgradeFailure> {
     let both = async { tokio::try_join!(visitor, upstream) };
     let (visitor, upstream) =
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
     let (stream, early) = client::into_io::<Stream>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
-    let mut visitor = TokioIo::new(visitor);
+    let mut visitor = CountedIo::new(TokioIo::new(visitor), meter);
     let write_early = async {
         visitor.write_all(&early).await?;
         visitor.flush().await

@@ -121,6 +121,7 @@ async fn old_hours_are_deleted(fixture: Fixture) {
     let endpoint = endpoint(&fixture, tenant, "shop").await;
     let (node, boot) = (NodeId::new(), BootId::new());
     let rows = [HOUR - 1, HOUR, HOUR + 1].map(|hour| Reported {
+        node,
         boot,
         endpoint,
         hour,
