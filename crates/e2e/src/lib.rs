@@ -9,6 +9,7 @@
 mod agent;
 mod body;
 mod database;
+mod ledger;
 mod limits;
 mod origin;
 mod pattern;
@@ -25,6 +26,7 @@ mod wait;
 pub use agent::{Agent, Home};
 pub use body::{Digest, Parts, body_of, digest, empty, patterned, text};
 pub use database::Database;
+pub use ledger::{Counted, Ledger, Side, Totals};
 pub use limits::{EVENT_WITHIN, REVOKED_WITHIN, full, large_body_bytes};
 pub use origin::{Origin, Upload};
 pub use pattern::Pattern;

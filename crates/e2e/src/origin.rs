@@ -4,6 +4,7 @@ mod git;
 mod routes;
 mod upgrade;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +13,15 @@ use std::time::Duration;
 
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
+use http_body_util::BodyExt as _;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::body::Parts;
+use crate::body::{Body, Parts};
+use crate::ledger::Ledger;
 use crate::limits::STEP_WITHIN;
 use crate::wait::within;
 
@@ -66,6 +69,7 @@ struct Shared {
     upload: watch::Sender<Upload>,
     parts: mpsc::Sender<Parts>,
     repositories: tempfile::TempDir,
+    ledger: Ledger,
     tasks: Tasks,
 }
 
@@ -87,6 +91,7 @@ impl Origin {
             upload: watch::Sender::default(),
             parts: sender,
             repositories: tempfile::TempDir::with_prefix("adit-e2e-git-")?,
+            ledger: Ledger::default(),
             tasks: tasks.clone(),
         });
         tasks.spawn("accept", accept(listener, Arc::clone(&shared)));
@@ -122,6 +127,12 @@ impl Origin {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
+    /// What it has seen: requests, uploads, its answers' bodies, and connections that were upgraded.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.shared.ledger
+    }
+
     /// The body of the next request for `/parts` or `/sse`.
     pub async fn parts(&self) -> Result<Parts> {
         let next = async { self.parts.lock().await.recv().await };
@@ -153,7 +164,14 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let service = service_fn(|request| {
         shared.requests.fetch_add(1, Ordering::SeqCst);
-        routes::answer(Arc::clone(&shared), request)
+        shared.ledger.request();
+        let ledger = shared.ledger.clone();
+        let answered = routes::answer(Arc::clone(&shared), request);
+        async move {
+            let answered = answered.await?;
+            let counted = |body: Body| body.inspect_frame(move |frame| ledger.outgoing_frame(frame));
+            Ok::<_, Infallible>(answered.map(counted))
+        }
     });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(512 * 1024);

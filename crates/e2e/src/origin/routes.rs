@@ -72,6 +72,7 @@ async fn upload(shared: &Shared, request: Request<Incoming>) -> Result<Response<
         };
         if let Some(data) = frame.data_ref() {
             digesting.update(data);
+            shared.ledger.incoming(data.len());
             shared.upload.send_modify(|upload| upload.bytes += data.len() as u64);
         } else if let Ok(last) = frame.into_trailers() {
             trailers = last;

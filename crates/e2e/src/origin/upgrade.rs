@@ -13,14 +13,16 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::Shared;
 use crate::body::{Body, empty, text};
+use crate::ledger::{Counted, Ledger, Side};
 
 /// A WebSocket that sends back each message.
 pub(super) fn websocket(shared: &Shared, mut request: Request<Incoming>) -> Result<Response<Body>> {
     let key = request.headers().get(SEC_WEBSOCKET_KEY).context("no Sec-WebSocket-Key")?;
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))?;
     let upgrade = hyper::upgrade::on(&mut request);
+    let ledger = shared.ledger.clone();
     shared.tasks.spawn("websocket", async move {
-        let stream = WebSocketStream::from_raw_socket(io(upgrade).await?, Role::Server, None).await;
+        let stream = WebSocketStream::from_raw_socket(io(upgrade, ledger).await?, Role::Server, None).await;
         let (mut sink, mut messages) = stream.split();
         while let Some(message) = messages.next().await {
             let message = message?;
@@ -41,8 +43,9 @@ pub(super) fn echo(shared: &Shared, mut request: Request<Incoming>) -> Result<Re
         return Ok(Response::new(text("no upgrade was asked for")));
     };
     let upgrade = hyper::upgrade::on(&mut request);
+    let ledger = shared.ledger.clone();
     shared.tasks.spawn("echo", async move {
-        let (mut read, mut write) = tokio::io::split(io(upgrade).await?);
+        let (mut read, mut write) = tokio::io::split(io(upgrade, ledger).await?);
         tokio::io::copy(&mut read, &mut write).await?;
         tokio::io::AsyncWriteExt::shutdown(&mut write).await?;
         anyhow::Ok(())
@@ -50,8 +53,8 @@ pub(super) fn echo(shared: &Shared, mut request: Request<Incoming>) -> Result<Re
     switching(protocol.to_str()?)
 }
 
-async fn io(upgrade: OnUpgrade) -> Result<TokioIo<Upgraded>> {
-    Ok(TokioIo::new(upgrade.await?))
+async fn io(upgrade: OnUpgrade, ledger: Ledger) -> Result<Counted<TokioIo<Upgraded>>> {
+    Ok(Counted::new(TokioIo::new(upgrade.await?), ledger, Side::Upstream))
 }
 
 fn switching(protocol: &str) -> Result<Response<Body>> {
