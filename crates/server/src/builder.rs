@@ -15,11 +15,12 @@ use rustls::server::ResolvesServerCert;
 use thiserror::Error;
 use tokio::time::{Instant, interval};
 
+use crate::clock::{Clock, wall_clock};
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
 use crate::metering::{Keeping, SpoolError};
-use crate::node::{Clock, Node, wall_clock};
+use crate::node::Node;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
@@ -149,7 +150,10 @@ impl Server {
         let public = Public::new(Arc::clone(&self.node), certificates)?;
         let after = follow::first_picture(&self.node).await?;
         let keeping = match self.metering.take() {
-            Some((usage, folder)) => Some(Keeping::begin(&self.node, usage, &folder).await?),
+            Some((usage, folder)) => {
+                let (meters, clock) = (Arc::clone(&self.node.meters), Arc::clone(&self.node.clock));
+                Some(Keeping::begin(self.node.id, meters, clock, usage, &folder).await?)
+            }
             None => None,
         };
         let node = &self.node;

@@ -8,6 +8,7 @@
 mod agents;
 mod builder;
 mod choice;
+mod clock;
 mod follow;
 mod ingress;
 mod known;

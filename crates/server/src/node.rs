@@ -11,14 +11,12 @@ use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 
+use crate::clock::Clock;
 use crate::known::KnownNames;
 use crate::metering::Meters;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
-
-/// Tells the wall-clock time.
-pub(crate) type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// The state of one node. Each part guards itself; no lock is held across an await.
 pub(crate) struct Node {
@@ -58,11 +56,6 @@ impl Node {
             port => format!("https://{hostname}:{port}"),
         }
     }
-}
-
-/// The wall clock of this machine.
-pub(crate) fn wall_clock() -> Timestamp {
-    Timestamp::from_micros(adit_process::clock::wall_micros())
 }
 
 /// A duration as the wire writes it.

@@ -14,8 +14,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::book::Book;
 use super::meter::Meters;
 use super::spool::{Spool, SpoolError};
+use crate::clock::Clock;
 use crate::limits::{USAGE_REPORT_DEADLINE, USAGE_WRITE_INTERVAL};
-use crate::node::Clock;
 
 /// Keeps the books of a node.
 pub(super) struct Keeper {

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adit_authority::Usage;
+use adit_domain::id::NodeId;
 use adit_process::tasks::Tasks;
 use tokio::sync::oneshot;
 
-use super::SpoolError;
 use super::keeper::Keeper;
+use super::{Meters, SpoolError};
+use crate::clock::Clock;
 use crate::limits::USAGE_LAST_DEADLINE;
-use crate::node::Node;
 
 /// Books that are being kept.
 pub(crate) struct Keeping {
@@ -23,9 +24,14 @@ impl Keeping {
     ///
     /// # Errors
     /// See [`SpoolError`].
-    pub(crate) async fn begin(node: &Node, usage: Arc<dyn Usage>, folder: &Path) -> Result<Self, SpoolError> {
-        let (meters, clock) = (Arc::clone(&node.meters), Arc::clone(&node.clock));
-        let keeper = Keeper::open(node.id, folder, usage, meters, clock).await?;
+    pub(crate) async fn begin(
+        node: NodeId,
+        meters: Arc<Meters>,
+        clock: Clock,
+        usage: Arc<dyn Usage>,
+        folder: &Path,
+    ) -> Result<Self, SpoolError> {
+        let keeper = Keeper::open(node, folder, usage, meters, clock).await?;
         let (tasks, (stop, stopped)) = (Tasks::new("metering"), oneshot::channel());
         tasks.spawn("keep usage", keeper.run(stopped));
         Ok(Self { tasks, stop })

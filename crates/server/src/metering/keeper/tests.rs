@@ -11,8 +11,8 @@ use adit_domain::id::{EndpointId, NodeId};
 use tempfile::TempDir;
 
 use super::Keeper;
+use crate::clock::wall_clock;
 use crate::metering::Meters;
-use crate::node::wall_clock;
 
 /// A control plane that can be away, and that can lose its answers.
 #[derive(Default)]
