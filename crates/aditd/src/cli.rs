@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use adit_domain::Hostname;
+use adit_domain::{Hostname, PortRange};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Adit's server: gives services without a public address a public URL.
@@ -87,6 +87,9 @@ pub(crate) struct UpArgs {
     /// The port in public URLs, where it differs from the one listened on.
     #[arg(long, value_name = "PORT")]
     pub(crate) public_port: Option<u16>,
+    /// The public ports of tcp endpoints, as in 20000-20100; without them, there are none.
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub(crate) tcp_ports: Option<PortRange>,
     /// Write where it serves to this file, as JSON, as soon as it does.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,

@@ -53,6 +53,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let for_control_plane = adit_control_plane::Settings {
         domain: settings.domain.clone(),
         reserved: vec![settings.app_host.clone()],
+        tcp_ports: args.tcp_ports,
         nodes: vec![node],
         trust_roots: Vec::new(),
     };
@@ -63,6 +64,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
         .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
+        .ports_at(settings.listen.ip())
         .build();
 
     let ready = Ready {

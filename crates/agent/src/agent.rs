@@ -1,5 +1,6 @@
 //! The agent for programs that embed it: build, start, listen, stop.
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ pub struct Handle {
 impl Agent {
     /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
     pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
-        let orders = Orders { server, upstream, url: None, connections: CONNECTIONS_DEFAULT };
+        let orders = Orders { server, upstream, url: None, port: None, connections: CONNECTIONS_DEFAULT };
         Builder { orders, api_key, agent_key: None, roots: Roots::public(), network: Arc::new(Tcp) }
     }
 
@@ -95,6 +96,13 @@ impl Builder {
     /// [`CONNECTIONS_DEFAULT`].
     pub fn connections(mut self, connections: usize) -> Self {
         self.orders.connections = connections.clamp(1, CONNECTIONS_MAX);
+        self
+    }
+
+    /// Asks for this public port, for an upstream whose endpoint has one; without it the server gives the one that the
+    /// endpoint had before, or any that is free.
+    pub fn port(mut self, port: Option<NonZeroU16>) -> Self {
+        self.orders.port = port;
         self
     }
 

@@ -188,7 +188,14 @@ impl<'a> Connection<'a> {
             Some((hostname, epoch)) => (Some(hostname), epoch),
             None => (orders.url.as_ref().map(|url| url.hostname().clone()), Epoch::NONE),
         };
-        Want { hostname, label: orders.upstream.label(), instance: identity.instance, prior_epoch }
+        Want {
+            kind: orders.upstream.kind(),
+            port: orders.port,
+            hostname,
+            label: orders.upstream.label(),
+            instance: identity.instance,
+            prior_epoch,
+        }
     }
 
     /// A refusal of an epoch that another connection has left behind is none of the agent.

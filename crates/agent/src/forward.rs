@@ -2,10 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use adit_domain::Epoch;
 use adit_domain::id::EndpointId;
+use adit_domain::{EndpointKind, Epoch};
 use adit_mux::{Answer, Arrival, PumpEnd, PumpLimits, Stream, Traffic, pump};
 use adit_net::dial::DialError;
+use adit_net::io::{Guarded, Socket};
 use adit_net::tls::HandshakeError;
 use adit_wire::record::AbortCode;
 use adit_wire::stream::StreamKind;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 use crate::event::{Emitter, Event, UpstreamTrouble};
 use crate::limits::UPSTREAM_EVENT_EVERY;
 use crate::setback::chain;
-use crate::upstream::dial::{Dialled, Dialler, Guarded, Socket, UpstreamDialError};
+use crate::upstream::dial::{Dialled, Dialler, UpstreamDialError};
 
 /// Takes streams to the upstream. Where that is was decided when the agent started; nothing in a stream changes it.
 pub(crate) struct Forwarder {
@@ -32,7 +33,7 @@ impl Forwarder {
     /// Serves one stream. Only one that is for `endpoint` in `epoch` reaches the upstream.
     pub(crate) async fn serve(&self, arrival: Arrival, endpoint: EndpointId, epoch: Epoch) {
         let Arrival { header, stream } = arrival;
-        if header.kind != StreamKind::Http {
+        if header.kind != self.kind() {
             stream.abort(AbortCode::Protocol);
             return;
         }
@@ -55,6 +56,14 @@ impl Forwarder {
                 answer_no(stream, answer).await;
                 self.tell(event);
             }
+        }
+    }
+
+    /// What streams carry here: what the endpoint was bound for.
+    const fn kind(&self) -> StreamKind {
+        match self.dialler.upstream().kind() {
+            EndpointKind::Http => StreamKind::Http,
+            EndpointKind::Tcp => StreamKind::Tcp,
         }
     }
 

@@ -1,5 +1,7 @@
 //! What an agent is told to do.
 
+use std::num::NonZeroU16;
+
 use crate::public_url::PublicUrl;
 use crate::server_address::ServerAddress;
 use crate::upstream::Upstream;
@@ -9,6 +11,8 @@ pub(crate) struct Orders {
     pub(crate) server: ServerAddress,
     pub(crate) upstream: Upstream,
     pub(crate) url: Option<PublicUrl>,
+    /// The public port to ask for.
+    pub(crate) port: Option<NonZeroU16>,
     /// How many connections to hold.
     pub(crate) connections: usize,
 }

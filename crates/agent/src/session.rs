@@ -2,6 +2,7 @@
 
 mod verdict;
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ const BIND_REQUEST: u32 = 1;
 /// What a session is asked to serve.
 #[derive(Clone, Debug)]
 pub(crate) struct Want {
+    /// What visitors speak.
+    pub(crate) kind: EndpointKind,
+    /// The public port, or none for any.
+    pub(crate) port: Option<NonZeroU16>,
     /// The host name, or none for the default of this agent and label.
     pub(crate) hostname: Option<Hostname>,
     /// What the upstream is called.
@@ -115,8 +120,9 @@ impl Session {
     pub(crate) async fn bind(&mut self, want: Want) -> Result<Bound, BindError> {
         let bind = Bind {
             request: BIND_REQUEST,
-            kind: EndpointKind::Http,
+            kind: want.kind,
             hostname: want.hostname,
+            port: want.port,
             label: want.label,
             instance: want.instance,
             prior_epoch: want.prior_epoch,

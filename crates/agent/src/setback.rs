@@ -69,8 +69,7 @@ impl Refusal {
     /// Another agent holds the endpoint now. This one does not fight back.
     pub(crate) fn replaced() -> Self {
         let message = "another agent took over this address, so this one has stopped";
-        let advice =
-            "Stop the other agent to use it here, or ask for another address: adit http PORT --url NAME.";
+        let advice = "Stop the other agent to use it here, or ask for another address with --url NAME.";
         Self { is_replaced: true, ..Self::new(ExitStatus::Refused, message, advice) }
     }
 

@@ -7,6 +7,7 @@ pub(crate) mod dial;
 use std::fmt;
 use std::str::FromStr;
 
+use adit_domain::EndpointKind;
 use thiserror::Error;
 
 use crate::host_port::{self, HostPortError};
@@ -19,6 +20,8 @@ pub enum Scheme {
     Http,
     /// TLS over TCP.
     Https,
+    /// Plain TCP, of which the bytes are carried as they are.
+    Tcp,
 }
 
 /// A local service, as in `http://localhost:3000`.
@@ -41,6 +44,9 @@ pub enum UpstreamError {
     /// A host without a port, as in `localhost`.
     #[error("it needs a port, as in localhost:3000")]
     NoPort,
+    /// A scheme other than `tcp`, where bytes are carried as they are.
+    #[error("it must start with tcp://, or have no scheme")]
+    TcpScheme,
     /// Something after the port.
     #[error("it ends after the port: paths, queries and fragments are passed on as the visitor sent them")]
     Path,
@@ -68,13 +74,7 @@ impl Upstream {
             return Ok(Self::new(None, "localhost".to_owned(), port));
         }
         let (scheme, rest) = split_scheme(text)?;
-        if rest.contains('@') {
-            return Err(UpstreamError::UserInfo);
-        }
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains(['/', '?', '#', '\\']) {
-            return Err(UpstreamError::Path);
-        }
+        let rest = without_slash(rest)?;
         if let (None, Some(port)) = (scheme, rest.strip_prefix(':'))
             && !port.contains(':')
         {
@@ -85,14 +85,46 @@ impl Upstream {
             (Some(port), _) => port,
             (None, Some(Scheme::Http)) => 80,
             (None, Some(Scheme::Https)) => 443,
-            (None, None) => return Err(UpstreamError::NoPort),
+            (None, Some(Scheme::Tcp) | None) => return Err(UpstreamError::NoPort),
         };
         Ok(Self::new(scheme, host, port))
+    }
+
+    /// Parses `22`, `host:22` or `tcp://host:22`, for a service of which the bytes are carried as they are.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse_tcp(text: &str) -> Result<Self, UpstreamError> {
+        let rest = match text.split_once("://") {
+            None => text,
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => rest,
+            Some(_) => return Err(UpstreamError::TcpScheme),
+        };
+        let rest = without_slash(rest)?;
+        let bare = rest.strip_prefix(':').unwrap_or(rest);
+        if bare.is_empty() {
+            return Err(UpstreamError::Empty);
+        }
+        let (host, port) = if bare.bytes().all(|b| b.is_ascii_digit()) {
+            ("localhost".to_owned(), Some(host_port::parse_port(bare).map_err(UpstreamError::HostPort)?))
+        } else {
+            host_port::split(rest).map_err(UpstreamError::HostPort)?
+        };
+        Ok(Self { scheme: Scheme::Tcp, host, port: port.ok_or(UpstreamError::NoPort)? })
     }
 
     fn new(scheme: Option<Scheme>, host: String, port: u16) -> Self {
         let scheme = scheme.unwrap_or(if port == 443 { Scheme::Https } else { Scheme::Http });
         Self { scheme, host, port }
+    }
+
+    /// What visitors speak to the endpoint that leads to it.
+    #[must_use]
+    pub const fn kind(&self) -> EndpointKind {
+        match self.scheme {
+            Scheme::Http | Scheme::Https => EndpointKind::Http,
+            Scheme::Tcp => EndpointKind::Tcp,
+        }
     }
 
     /// How the agent speaks to it.
@@ -138,6 +170,7 @@ impl fmt::Display for Upstream {
         let scheme = match self.scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",
+            Scheme::Tcp => "tcp",
         };
         write!(f, "{scheme}://{}:{}", host_port::in_url(&self.host), self.port)
     }
@@ -149,6 +182,15 @@ impl FromStr for Upstream {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text)
     }
+}
+
+/// Nothing but a host and a port, perhaps with a slash behind it.
+fn without_slash(rest: &str) -> Result<&str, UpstreamError> {
+    if rest.contains('@') {
+        return Err(UpstreamError::UserInfo);
+    }
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.contains(['/', '?', '#', '\\']) { Err(UpstreamError::Path) } else { Ok(rest) }
 }
 
 fn split_scheme(text: &str) -> Result<(Option<Scheme>, &str), UpstreamError> {

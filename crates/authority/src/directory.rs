@@ -1,9 +1,10 @@
 //! Who serves which endpoint, and what has changed.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Rights};
+use adit_domain::{EndpointKind, Epoch, Hostname, PortRange, Rights};
 use adit_wire::capability::AgentPublicKey;
 use thiserror::Error;
 
@@ -23,11 +24,20 @@ pub trait Directory: Send + Sync + 'static {
     /// Fails when nobody could be asked; the claim is then simply taken over by the next.
     fn release(&self, endpoint: EndpointId, epoch: Epoch) -> BoxFuture<'_, Result<(), Unavailable>>;
 
-    /// Whether an endpoint with this host name exists, served or not. It decides between 404 and 503.
+    /// An endpoint goes on being served in `epoch`: its public port stays its own.
+    ///
+    /// # Errors
+    /// Fails when nobody could be asked; there is time for many more tries.
+    fn renew(&self, endpoint: EndpointId, epoch: Epoch) -> BoxFuture<'_, Result<(), Unavailable>>;
+
+    /// The kind of the endpoint with this host name, served or not. It decides between 404 and 503.
     ///
     /// # Errors
     /// Fails when nobody could be asked.
-    fn exists<'a>(&'a self, hostname: &'a Hostname) -> BoxFuture<'a, Result<bool, Unavailable>>;
+    fn kind_of<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+    ) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>>;
 
     /// What has changed after `after`, oldest first. Waits up to `patience` for a first change.
     ///
@@ -88,6 +98,8 @@ pub struct Claim {
     pub rights: Rights,
     /// Which name.
     pub name: RequestedName,
+    /// Which public port, for kinds that have one. None: the endpoint's own, or any.
+    pub port: Option<NonZeroU16>,
     /// What visitors will speak.
     pub kind: EndpointKind,
     /// Which running copy of the agent.
@@ -119,8 +131,12 @@ pub struct Claimed {
     pub endpoint: EndpointId,
     /// Its host name.
     pub hostname: Hostname,
+    /// What visitors speak.
+    pub kind: EndpointKind,
     /// The epoch in which it is served.
     pub epoch: Epoch,
+    /// Its public port, for kinds that have one.
+    pub port: Option<NonZeroU16>,
 }
 
 /// Why an endpoint was not claimed.
@@ -134,6 +150,33 @@ pub enum ClaimError {
     NameInvalid {
         /// The domain of endpoints.
         domain: Hostname,
+    },
+    /// The tenant has an endpoint of this name, on another port.
+    #[error("this name has port {port}: ask for that one, or for another name")]
+    OtherPort {
+        /// The port that it has.
+        port: NonZeroU16,
+    },
+    /// The installation has no endpoints of this kind.
+    #[error("this server has no {kind} endpoints: whoever runs it has to give it ports for them")]
+    KindNotOffered {
+        /// The kind.
+        kind: EndpointKind,
+    },
+    /// The port is not one of those for endpoints.
+    #[error("the port must be one of {range}")]
+    PortNotOffered {
+        /// The ports for endpoints.
+        range: PortRange,
+    },
+    /// Every port is taken.
+    #[error("every public port of this server is taken")]
+    NoPortFree,
+    /// The tenant has as many public ports as it may.
+    #[error("the tenant has {limit} public ports, as many as it may")]
+    PortLimitReached {
+        /// How many it may have.
+        limit: u32,
     },
     /// A newer instance holds the endpoint.
     #[error("a newer agent serves this endpoint")]

@@ -1,6 +1,7 @@
 //! What nodes ask, answered in this process.
 
 mod feed;
+mod ports;
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use adit_authority::{
 };
 use adit_domain::access::{Action, Actor, Resource, authorize};
 use adit_domain::id::{CapabilityId, EndpointId};
-use adit_domain::{Epoch, Hostname, Label};
+use adit_domain::{EndpointKind, Epoch, Hostname, Label};
 use adit_store::limits::ENDPOINTS_PER_TENANT_MAX;
-use adit_store::{ClaimRequest, IssueError, Name, Renewal, Reported};
+use adit_store::{ClaimRequest, ClaimedEndpoint, IssueError, Name, Renewal, Reported};
 use adit_wire::capability::{Capability, SignedCapability};
 
-use crate::limits::{CAPABILITY_LIFETIME, UPSTREAM_LABEL_BYTES_MAX};
+use crate::limits::{CAPABILITY_LIFETIME, PORT_KEPT, UPSTREAM_LABEL_BYTES_MAX};
 use crate::{ControlPlane, mint, names};
 
 impl Admission for ControlPlane {
@@ -40,13 +41,23 @@ impl Directory for ControlPlane {
         })
     }
 
-    fn exists<'a>(&'a self, hostname: &'a Hostname) -> BoxFuture<'a, Result<bool, Unavailable>> {
+    fn renew(&self, endpoint: EndpointId, epoch: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async move {
+            let kept_until = self.now().plus(PORT_KEPT);
+            self.store().endpoints().renew(endpoint, epoch, kept_until).await.map(drop).map_err(unavailable)
+        })
+    }
+
+    fn kind_of<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+    ) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>> {
         Box::pin(async move {
             // Whoever asks for names elsewhere costs the store nothing.
             if !hostname.is_direct_child_of(&self.settings().domain) {
-                return Ok(false);
+                return Ok(None);
             }
-            self.store().endpoints().exists(hostname).await.map_err(unavailable)
+            self.store().endpoints().kind_of(hostname).await.map_err(unavailable)
         })
     }
 
@@ -101,18 +112,23 @@ impl ControlPlane {
     }
 
     async fn claim_endpoint(&self, claim: Claim) -> Result<Claimed, ClaimError> {
+        let ports = ports::offer(&claim, self.settings(), self.now())?;
         let actor = Actor::Agent { tenant: claim.tenant, api_key: claim.api_key, rights: claim.rights };
         let permit = |action| authorize(&actor, action, &Resource::Tenant(claim.tenant));
         let bind = permit(Action::BindEndpoint).map_err(|_| ClaimError::RightMissing)?;
         let reserve = permit(Action::ReserveEndpoint).ok();
         let (purpose, fresh, hostname);
         let name = match &claim.name {
+            _ if let Some(port) = ports::names_endpoint(&claim, self.settings()) => {
+                fresh = names::fresh(&self.settings().domain).map_err(unavailable)?;
+                Name::Port { port, fresh: &fresh }
+            }
             RequestedName::Hostname(requested) => {
                 hostname = self.full_name(requested)?;
                 Name::Hostname(&hostname)
             }
             RequestedName::Default { agent, label } => {
-                purpose = format!("{}:{}", agent.to_hex(), shortened(label));
+                purpose = format!("{}:{}:{}", agent.to_hex(), claim.kind, shortened(label));
                 fresh = names::fresh(&self.settings().domain).map_err(unavailable)?;
                 Name::Default { purpose: &purpose, fresh: &fresh }
             }
@@ -121,14 +137,15 @@ impl ControlPlane {
             api_key: claim.api_key,
             name,
             kind: claim.kind,
+            ports,
             instance: claim.instance,
             prior_epoch: claim.prior_epoch,
             node: claim.node,
             at: self.now(),
         };
         let claimed = self.store().endpoints().claim(&bind, reserve.as_ref(), &request).await;
-        let claimed = claimed.map_err(refusal)?;
-        Ok(Claimed { endpoint: claimed.id, hostname: claimed.hostname, epoch: claimed.epoch })
+        let ClaimedEndpoint { id: endpoint, hostname, epoch, port } = claimed.map_err(refusal)?;
+        Ok(Claimed { endpoint, hostname, kind: claim.kind, epoch, port })
     }
 
     /// One label alone stands for the name directly below the domain of endpoints, which agents do not know.
@@ -157,6 +174,7 @@ fn refusal(error: adit_store::ClaimError) -> ClaimError {
         Store::LimitReached => ClaimError::LimitReached { limit: ENDPOINTS_PER_TENANT_MAX },
         Store::ReserveNotPermitted => ClaimError::RightMissing,
         Store::KeyNotValid => ClaimError::Revoked,
+        Store::Port(error) => ports::refusal(error),
         Store::Store(error) => unavailable(error).into(),
     }
 }

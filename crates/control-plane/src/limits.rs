@@ -30,6 +30,10 @@ pub const UPSTREAM_LABEL_BYTES_MAX: usize = 64;
 /// Random names that are tried for one default name. With 50 random bits each, two are never taken in practice.
 pub const FRESH_NAMES: usize = 3;
 
+/// How long nobody else gets a public port after it was served last: whoever still has its number in a configuration must
+/// not reach another tenant.
+pub const PORT_KEPT: Duration = Duration::from_hours(30 * 24);
+
 /// How often the change feed is looked at while somebody waits for it.
 pub const CHANGES_POLL_INTERVAL: Duration = Duration::from_secs(1);
 

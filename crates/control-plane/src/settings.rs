@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use adit_api::capability::NodeAddress;
-use adit_domain::{Hostname, Timestamp};
+use adit_domain::{Hostname, PortRange, Timestamp};
 
 /// What the control plane is told about its installation.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct Settings {
     pub domain: Hostname,
     /// Names below it that no tenant may have, such as the app's host.
     pub reserved: Vec<Hostname>,
+    /// The public ports of tcp endpoints. None: there are no such endpoints.
+    pub tcp_ports: Option<PortRange>,
     /// The nodes that agents dial, in order of preference.
     pub nodes: Vec<NodeAddress>,
     /// PEM certificates that the nodes' certificates lead to. Empty: those that the exchange was made over.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum EndpointKind {
     /// HTTP/1.1 and HTTP/2, routed by authority.
     Http,
+    /// The bytes of TCP connections, on a public port of the endpoint's own.
+    Tcp,
 }
 
 impl EndpointKind {
@@ -18,6 +20,7 @@ impl EndpointKind {
     pub const fn code(self) -> u8 {
         match self {
             Self::Http => 1,
+            Self::Tcp => 2,
         }
     }
 
@@ -26,8 +29,24 @@ impl EndpointKind {
     pub const fn from_code(code: u8) -> Option<Self> {
         match code {
             1 => Some(Self::Http),
+            2 => Some(Self::Tcp),
             _ => None,
         }
+    }
+
+    /// Whether visitors find such an endpoint by a public port of its own.
+    #[must_use]
+    pub const fn has_port(self) -> bool {
+        matches!(self, Self::Tcp)
+    }
+}
+
+impl fmt::Display for EndpointKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http => "http",
+            Self::Tcp => "tcp",
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 use crate::database::Database;
 use crate::limits::{COMMAND_WITHIN, LOOK_EVERY, START_WITHIN};
+use crate::port_slot::PortSlot;
 use crate::program::Program;
 use crate::programs;
 use crate::wait::within;
@@ -22,6 +23,8 @@ pub struct Options {
     pub database: Option<Database>,
     /// The port in URLs, and where agents are sent.
     pub public_port: Option<u16>,
+    /// Public ports for endpoints.
+    pub ports: Option<PortSlot>,
     /// What the server logs.
     pub log: Option<&'static str>,
 }
@@ -145,6 +148,12 @@ impl Stack {
         &self.ready.ca_file
     }
 
+    /// The public ports that it has for endpoints.
+    #[must_use]
+    pub const fn ports(&self) -> Option<&PortSlot> {
+        self.options.ports.as_ref()
+    }
+
     /// Its data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
@@ -171,6 +180,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     command.arg("--ready-file").arg(&ready_file);
     if let Some(log) = options.log {
         command.arg("--log").arg(log);
+    }
+    if let Some(ports) = &options.ports {
+        command.arg("--tcp-ports").arg(ports.range());
     }
     if let Some(port) = options.public_port {
         command.arg("--public-port").arg(port.to_string());

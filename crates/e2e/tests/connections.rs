@@ -41,7 +41,7 @@ impl Place {
         let mut agent = home.adit(&["http", &port, "--json", "--url", "demo", "--connections", "4"])?;
         let visitor = Visitor::new(&stack, &agent.hostname().await?)?;
         connections(&mut agent, 4).await?;
-        Ok(Self { agent, visitor, home: home, origin, proxy, _stack: stack })
+        Ok(Self { agent, visitor, home, origin, proxy, _stack: stack })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A node is put together from the parts that it needs, and run until it is told to drain.
 
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,10 +22,11 @@ use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
 use crate::metering::{Keeping, SpoolError};
 use crate::node::Node;
+use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
-use crate::{follow, limits};
+use crate::{follow, limits, serving};
 
 /// Collects the parts of a node.
 pub struct Builder {
@@ -32,6 +34,7 @@ pub struct Builder {
     admission: Arc<dyn Admission>,
     reserved: HashMap<Hostname, HttpService>,
     public_port: u16,
+    ports_ip: IpAddr,
     mux: adit_mux::Config,
     clock: Clock,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
@@ -67,6 +70,7 @@ impl Builder {
             admission,
             reserved: HashMap::new(),
             public_port: 443,
+            ports_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             mux: adit_mux::Config::default(),
             clock: Arc::new(wall_clock),
             metering: None,
@@ -101,6 +105,13 @@ impl Builder {
         self
     }
 
+    /// The address at which it listens on the public ports of endpoints; without this, every IPv4 address.
+    #[must_use]
+    pub const fn ports_at(mut self, ip: IpAddr) -> Self {
+        self.ports_ip = ip;
+        self
+    }
+
     /// The node.
     #[must_use]
     pub fn build(self) -> Server {
@@ -114,6 +125,8 @@ impl Builder {
             agents: Registry::default(),
             known: KnownNames::default(),
             meters: Arc::default(),
+            ports: Ports::new(self.ports_ip),
+            gate: ingress::gate(),
             reserved: self.reserved,
             mux: self.mux,
             clock: self.clock,
@@ -159,7 +172,8 @@ impl Server {
         let node = &self.node;
         let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
         let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
-        let gate = ingress::gate();
+        let _renewing = node.agent_tasks.spawn("renew ports", serving::renew(Arc::clone(node)));
+        let gate = node.gate.clone();
         let plain = async {
             match http {
                 Some(listener) => {
@@ -179,6 +193,7 @@ impl Server {
     /// Visitors first: their requests still need the sessions.
     async fn drain(self, mut shutdown: Shutdown) {
         self.sessions.drain();
+        self.node.ports.close_all();
         // Idle upstream connections have no request to finish.
         self.node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.clear());
         let visitors = self.node.visitor_tasks.join_all(limits::DRAIN_DEADLINE);

@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use adit_authority::{Directory, Unavailable};
-use adit_domain::Hostname;
+use adit_domain::{EndpointKind, Hostname};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::{EXISTS_DEADLINE, EXISTS_IN_FLIGHT_MAX, KNOWN_NAMES_AGE, KNOWN_NAMES_MAX};
 
+/// What the directory says of a name: the kind of the endpoint that has it, if one has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Found(Option<EndpointKind>);
+
 /// A bounded memory of answers.
 pub(crate) struct KnownNames {
-    answers: Mutex<HashMap<Hostname, (bool, Instant)>>,
+    answers: Mutex<HashMap<Hostname, (Found, Instant)>>,
     questions: Semaphore,
 }
 
@@ -24,33 +28,33 @@ impl Default for KnownNames {
 }
 
 impl KnownNames {
-    /// Whether an endpoint with this name exists, served or not.
-    pub(crate) async fn exists(
+    /// The kind of the endpoint with this name, served or not.
+    pub(crate) async fn kind_of(
         &self,
         directory: &dyn Directory,
         hostname: &Hostname,
-    ) -> Result<bool, Unavailable> {
-        if let Some(answer) = self.recall(hostname, Instant::now()) {
-            return Ok(answer);
+    ) -> Result<Option<EndpointKind>, Unavailable> {
+        if let Some(Found(kind)) = self.recall(hostname, Instant::now()) {
+            return Ok(kind);
         }
         let asked = async {
             let _turn = self.questions.acquire().await;
-            directory.exists(hostname).await
+            directory.kind_of(hostname).await
         };
-        let answer = timeout(EXISTS_DEADLINE, asked)
+        let kind = timeout(EXISTS_DEADLINE, asked)
             .await
             .map_err(|_| Unavailable { reason: "no answer in time".to_owned() })??;
-        self.remember(hostname.clone(), answer, Instant::now());
-        Ok(answer)
+        self.remember(hostname.clone(), Found(kind), Instant::now());
+        Ok(kind)
     }
 
-    fn recall(&self, hostname: &Hostname, now: Instant) -> Option<bool> {
+    fn recall(&self, hostname: &Hostname, now: Instant) -> Option<Found> {
         let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (answer, at) = answers.get(hostname)?;
         (now.duration_since(*at) < KNOWN_NAMES_AGE).then_some(*answer)
     }
 
-    fn remember(&self, hostname: Hostname, answer: bool, now: Instant) {
+    fn remember(&self, hostname: Hostname, answer: Found, now: Instant) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if answers.len() >= KNOWN_NAMES_MAX {
             answers.clear();
@@ -66,10 +70,10 @@ mod tests {
     use std::sync::atomic::Ordering;
     use tokio::time::Instant;
 
-    use adit_domain::Hostname;
+    use adit_domain::{EndpointKind, Hostname};
     use futures::future::join_all;
 
-    use super::KnownNames;
+    use super::{Found, KnownNames};
     use crate::limits::{EXISTS_IN_FLIGHT_MAX, KNOWN_NAMES_AGE, KNOWN_NAMES_MAX};
     use crate::stub::Stub;
 
@@ -79,8 +83,8 @@ mod tests {
         let names: Vec<_> = (0..3 * EXISTS_IN_FLIGHT_MAX)
             .map(|n| Hostname::parse(&format!("n{n}.example")).unwrap())
             .collect();
-        let answers = join_all(names.iter().map(|name| known.exists(&directory, name))).await;
-        assert!(answers.iter().all(|answer| *answer == Ok(false)));
+        let answers = join_all(names.iter().map(|name| known.kind_of(&directory, name))).await;
+        assert!(answers.iter().all(|answer| *answer == Ok(None)));
         assert_eq!(directory.asking_max.load(Ordering::SeqCst), EXISTS_IN_FLIGHT_MAX);
     }
 
@@ -88,8 +92,8 @@ mod tests {
     fn answers_age() {
         let (known, now) = (KnownNames::default(), Instant::now());
         let name = Hostname::parse("a.example").unwrap();
-        known.remember(name.clone(), true, now);
-        assert_eq!(known.recall(&name, now), Some(true));
+        known.remember(name.clone(), Found(Some(EndpointKind::Http)), now);
+        assert_eq!(known.recall(&name, now), Some(Found(Some(EndpointKind::Http))));
         assert_eq!(known.recall(&name, now + KNOWN_NAMES_AGE), None);
     }
 
@@ -97,7 +101,7 @@ mod tests {
     fn the_memory_is_bounded() {
         let (known, now) = (KnownNames::default(), Instant::now());
         for n in 0..=KNOWN_NAMES_MAX {
-            known.remember(Hostname::parse(&format!("n{n}.example")).unwrap(), false, now);
+            known.remember(Hostname::parse(&format!("n{n}.example")).unwrap(), Found(None), now);
             let size = known.answers.lock().unwrap().len();
             assert!(size <= KNOWN_NAMES_MAX);
             match n + 1 {

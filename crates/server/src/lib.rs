@@ -17,8 +17,10 @@ mod member;
 mod metering;
 mod node;
 mod pool;
+mod ports;
 mod registry;
 mod routes;
+mod serving;
 #[cfg(test)]
 mod stub;
 mod trust;

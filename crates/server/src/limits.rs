@@ -34,6 +34,12 @@ pub const CLAIMS_IN_FLIGHT_MAX: usize = 16;
 /// How long the directory may take for one claim.
 pub const CLAIM_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long opening a public port waits for the listener that it had before to end.
+pub const PORT_OPEN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How often the directory hears that the public ports served here are in use: many times while it keeps them.
+pub const PORT_RENEWAL_INTERVAL: Duration = Duration::from_hours(6);
+
 /// Commands waiting for one agent session. A session that lets this many pile up is closed.
 pub const SESSION_COMMANDS_MAX: usize = 64;
 

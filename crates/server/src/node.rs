@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_authority::{Admission, Directory};
+use adit_authority::{Admission, Claimed, Directory};
 use adit_domain::id::NodeId;
-use adit_domain::{Hostname, Timestamp};
+use adit_domain::{EndpointKind, Hostname, Timestamp};
+use adit_net::accept::Gate;
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use adit_web::HttpService;
@@ -14,6 +15,7 @@ use adit_web::HttpService;
 use crate::clock::Clock;
 use crate::known::KnownNames;
 use crate::metering::Meters;
+use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::trust::Trust;
@@ -29,6 +31,10 @@ pub(crate) struct Node {
     pub(crate) known: KnownNames,
     /// What endpoints carry.
     pub(crate) meters: Arc<Meters>,
+    /// The public ports of endpoints that are served here.
+    pub(crate) ports: Ports,
+    /// Lets connections of visitors and agents in, whichever port they come to.
+    pub(crate) gate: Gate,
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,
@@ -49,13 +55,21 @@ impl Node {
         (self.clock)()
     }
 
-    /// The URL that a person opens.
-    pub(crate) fn public_url(&self, hostname: &Hostname) -> String {
-        match self.public_port {
-            443 => format!("https://{hostname}"),
-            port => format!("https://{hostname}:{port}"),
+    /// The URL that a person opens, or gives to a program.
+    pub(crate) fn public_url(&self, claimed: &Claimed) -> String {
+        let Claimed { hostname, kind, port, .. } = claimed;
+        match (kind, port, self.public_port) {
+            (EndpointKind::Tcp, Some(port), _) => format!("tcp://{}:{port}", resolvable(hostname)),
+            (_, _, 443) => format!("https://{hostname}"),
+            (_, _, port) => format!("https://{hostname}:{port}"),
         }
     }
+}
+
+/// Browsers find the names below `localhost`; most other programs find only itself. Where the port alone leads to the
+/// endpoint, that is the better name.
+fn resolvable(hostname: &Hostname) -> &str {
+    if hostname.as_str().ends_with(".localhost") { "localhost" } else { hostname.as_str() }
 }
 
 /// A duration as the wire writes it.

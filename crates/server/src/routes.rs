@@ -109,6 +109,12 @@ impl Routes {
         none_left
     }
 
+    /// What is served here.
+    pub(crate) fn claimed(&self) -> Vec<Claimed> {
+        let routes = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        routes.values().map(|route| route.claimed.clone()).collect()
+    }
+
     /// Every tunnel of this node, for work that looks through all of them.
     pub(crate) fn tunnels(&self) -> Vec<Arc<Tunnel>> {
         let routes = self.by_name.read().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_authority::{BoxFuture, Changes, Claim, ClaimError, Claimed, Directory, Sequence, Unavailable};
 use adit_domain::id::EndpointId;
-use adit_domain::{Epoch, Hostname};
+use adit_domain::{EndpointKind, Epoch, Hostname};
 
 /// Knows no names, never answers about changes, and counts how many ask for a name at once.
 #[derive(Default)]
@@ -23,13 +23,17 @@ impl Directory for Stub {
         Box::pin(async { Ok(()) })
     }
 
-    fn exists<'a>(&'a self, _: &'a Hostname) -> BoxFuture<'a, Result<bool, Unavailable>> {
+    fn renew(&self, _: EndpointId, _: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn kind_of<'a>(&'a self, _: &'a Hostname) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>> {
         Box::pin(async {
             let asking = self.asking.fetch_add(1, Ordering::SeqCst).saturating_add(1);
             self.asking_max.fetch_max(asking, Ordering::SeqCst);
             tokio::task::yield_now().await;
             self.asking.fetch_sub(1, Ordering::SeqCst);
-            Ok(false)
+            Ok(None)
         })
     }
 

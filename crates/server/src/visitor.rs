@@ -3,6 +3,7 @@
 mod connection;
 mod failure;
 mod forward;
+pub(crate) mod raw;
 mod sending;
 mod upgrade;
 mod upstream;
@@ -12,8 +13,8 @@ pub(crate) use connection::VisitorConnection;
 use std::sync::Arc;
 
 use adit_api::Code;
-use adit_domain::Hostname;
 use adit_domain::id::RequestId;
+use adit_domain::{EndpointKind, Hostname};
 use adit_web::{Body, RequestAuthority, answer};
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, Request, Response};
@@ -71,14 +72,18 @@ async fn route(
         return Ok(response);
     }
     let Some(route) = node.routes.get(host) else { return Err(unserved(&node, host).await) };
+    if route.claimed.kind != EndpointKind::Http {
+        return Err(Code::EndpointUnknown);
+    }
     Exchange { node, connection, route, id }.run(authority, request).await
 }
 
 /// Why nobody serves this name.
 async fn unserved(node: &Node, host: &Hostname) -> Code {
-    match node.known.exists(node.directory.as_ref(), host).await {
-        Ok(true) => Code::AgentOffline,
-        Ok(false) => Code::EndpointUnknown,
+    match node.known.kind_of(node.directory.as_ref(), host).await {
+        Ok(Some(EndpointKind::Http)) => Code::AgentOffline,
+        // Endpoints of other kinds are not found by HTTP.
+        Ok(_) => Code::EndpointUnknown,
         Err(error) => {
             // Visitors may not fill the log. That the directory is away is said where changes are followed.
             tracing::debug!(%error, "the directory cannot be asked whether an endpoint exists");

@@ -1,5 +1,7 @@
 //! Endpoints: names that tenants own, and who holds them in which epoch.
 
+use std::num::NonZeroU16;
+
 use adit_domain::access::{Action, Permit};
 use adit_domain::id::{ApiKeyId, EndpointId, InstanceId, NodeId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Hostname, Timestamp};
@@ -9,6 +11,7 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::engine::{Engine, Transaction};
 use crate::limits::{ENDPOINTS_PER_TENANT_MAX, EPOCH_MAX};
+use crate::ports::{self, PortError, PortOffer, Wanted};
 use crate::scope::{Scope, Unscoped, tenant_scope};
 use crate::statement::{Statement, Value, statements};
 
@@ -24,13 +27,13 @@ macro_rules! key_counts {
 /// resumes, for the instance that holds it; a later one than the database knows means that it was restored from a
 /// backup, and the numbers go on from there; an older one finds no row, for its holder has been replaced.
 macro_rules! claim {
-    ($name:literal) => {
+    ($named:literal) => {
         concat!(
             "UPDATE endpoints SET holder_instance = $6, holder_node = $7, epoch = CASE
                 WHEN CAST($5 AS BIGINT) = 0 THEN epoch + 1 WHEN $5 > epoch THEN $5 + 1 ELSE epoch END
             WHERE tenant_id = $1 AND kind = $8 AND ",
-            $name,
-            " = $4 AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND holder_instance = $6)) AND EXISTS (",
+            $named,
+            " AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND holder_instance = $6)) AND EXISTS (",
             key_counts!(),
             ") RETURNING id, hostname, epoch"
         )
@@ -38,18 +41,21 @@ macro_rules! claim {
 }
 
 statements! {
-    CLAIM_HOSTNAME: 8 = claim!("hostname");
-    CLAIM_DEFAULT: 8 = claim!("default_for");
+    CLAIM_HOSTNAME: 8 = claim!("hostname = $4");
+    CLAIM_DEFAULT: 8 = claim!("default_for = $4");
+    CLAIM_PORT: 8 = claim!("id = (SELECT p.endpoint_id FROM ports p WHERE p.kind = $8 AND p.port = $4)");
     KEY_COUNTS: 3 = key_counts!();
     OWN_HOSTNAME: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND hostname = $2 AND kind = $3";
     OWN_DEFAULT: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND default_for = $2 AND kind = $3";
+    OWN_PORT: 3 = "SELECT e.id FROM endpoints e JOIN ports p ON p.endpoint_id = e.id
+        WHERE e.tenant_id = $1 AND p.port = $2 AND e.kind = $3";
     /// Counts first: the tenant's row makes its reservations serial, so the limit holds on Postgres too.
     COUNT_ONE_MORE: 2 = "UPDATE tenants SET endpoints_reserved = endpoints_reserved + 1
         WHERE id = $1 AND endpoints_reserved < $2";
     RESERVE: 6 = "INSERT INTO endpoints (id, tenant_id, kind, hostname, default_for, epoch, created_at)
         VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
     RELEASE: 2 = "UPDATE endpoints SET holder_node = NULL WHERE id = $1 AND epoch = $2";
-    BY_HOSTNAME: 1 = "SELECT id FROM endpoints WHERE hostname = $1";
+    BY_HOSTNAME: 1 = "SELECT kind FROM endpoints WHERE hostname = $1";
 }
 
 /// Endpoints, of an open [`Store`](crate::Store).
@@ -67,6 +73,8 @@ pub struct ClaimRequest<'a> {
     pub name: Name<'a>,
     /// What visitors will speak.
     pub kind: EndpointKind,
+    /// The public ports to choose from; none for kinds that have no port.
+    pub ports: Option<PortOffer>,
     /// Which running copy of the agent.
     pub instance: InstanceId,
     /// What it held before; [`Epoch::NONE`] takes over.
@@ -89,6 +97,13 @@ pub enum Name<'a> {
         /// Random names to choose from.
         fresh: &'a [Hostname],
     },
+    /// The one that has this port. If the tenant has none on it, it gets the first free name of `fresh`.
+    Port {
+        /// The port.
+        port: NonZeroU16,
+        /// Random names to choose from.
+        fresh: &'a [Hostname],
+    },
 }
 
 /// An endpoint that is now held.
@@ -100,6 +115,8 @@ pub struct ClaimedEndpoint {
     pub hostname: Hostname,
     /// The epoch in which it is held.
     pub epoch: Epoch,
+    /// Its public port, if ports were on offer.
+    pub port: Option<NonZeroU16>,
 }
 
 /// Why an endpoint was not claimed.
@@ -120,6 +137,9 @@ pub enum ClaimError {
     /// The API key was revoked or has expired, or its tenant is suspended.
     #[error("the API key is not valid any more")]
     KeyNotValid,
+    /// There is no port for it.
+    #[error(transparent)]
+    Port(#[from] PortError),
     /// Storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -146,18 +166,23 @@ impl Endpoints<'_> {
         // A round that loses the race for a name finds it owned in the next one.
         for hostname in request.name.candidates() {
             let mut tx = self.engine.write(scope).await?;
-            let claimed = match claim_owned(&mut tx, tenant, request).await? {
+            let mut claimed = match claim_owned(&mut tx, tenant, request.name, request).await? {
                 Some(claimed) => claimed,
                 // Somebody else's reservation may have been committed since the statement before: ask once more.
                 None if owns(&mut tx, tenant, request).await? => {
-                    claim_owned(&mut tx, tenant, request).await?.ok_or(ClaimError::Replaced)?
+                    claim_owned(&mut tx, tenant, request.name, request).await?.ok_or(ClaimError::Replaced)?
                 }
                 None if reserve.is_none() => return Err(ClaimError::ReserveNotPermitted),
                 None if reserve_name(&mut tx, tenant, hostname, request).await? => {
-                    claim_owned(&mut tx, tenant, request).await?.ok_or(ClaimError::Replaced)?
+                    let reserved = Name::Hostname(hostname);
+                    claim_owned(&mut tx, tenant, reserved, request).await?.ok_or(ClaimError::Replaced)?
                 }
                 None => continue,
             };
+            if let Some(offer) = &request.ports {
+                let wanted = Wanted { endpoint: claimed.id, tenant, kind: request.kind, at: request.at };
+                claimed.port = Some(ports::lease(&mut tx, &wanted, offer).await?);
+            }
             tx.commit().await?;
             return Ok(claimed);
         }
@@ -175,13 +200,34 @@ impl Endpoints<'_> {
         Ok(released)
     }
 
-    /// Whether there is an endpoint of this name. Needs no permit: a visitor asks, and learns only this.
+    /// Keeps an endpoint's port for it until `kept_until`, if it is held in `epoch`. Needs no permit: a node goes on with
+    /// what it was given.
     ///
     /// # Errors
     /// When storage fails.
-    pub async fn exists(&self, hostname: &Hostname) -> Result<bool, StoreError> {
+    pub async fn renew(
+        &self,
+        id: EndpointId,
+        epoch: Epoch,
+        kept_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.engine.write(Scope::Everything(Unscoped::NodeRenewal)).await?;
+        let renewed = ports::renew(&mut tx, id, epoch, kept_until).await?;
+        tx.commit().await?;
+        Ok(renewed)
+    }
+
+    /// The kind of the endpoint of this name. Needs no permit: a visitor asks, and learns only this.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn kind_of(&self, hostname: &Hostname) -> Result<Option<EndpointKind>, StoreError> {
         let mut tx = self.engine.read(Scope::Everything(Unscoped::HostnameLookup)).await?;
-        Ok(tx.optional::<IdRow, _>(BY_HOSTNAME, [hostname.into()]).await?.is_some())
+        let Some(row) = tx.optional::<KindRow, _>(BY_HOSTNAME, [hostname.into()]).await? else {
+            return Ok(None);
+        };
+        let kind = u8::try_from(row.kind).ok().and_then(EndpointKind::from_code);
+        kind.map(Some).ok_or(StoreError::Corrupt("an endpoint's kind"))
     }
 }
 
@@ -190,7 +236,7 @@ impl<'a> Name<'a> {
     fn candidates(self) -> impl Iterator<Item = &'a Hostname> + Send {
         let (exact, fresh): (_, &[Hostname]) = match self {
             Self::Hostname(name) => (Some(name), &[]),
-            Self::Default { fresh, .. } => (None, fresh),
+            Self::Default { fresh, .. } | Self::Port { fresh, .. } => (None, fresh),
         };
         exact.into_iter().cycle().take(2).chain(fresh)
     }
@@ -199,6 +245,7 @@ impl<'a> Name<'a> {
         match self {
             Self::Hostname(name) => (CLAIM_HOSTNAME, name.into()),
             Self::Default { purpose, .. } => (CLAIM_DEFAULT, purpose.into()),
+            Self::Port { port, .. } => (CLAIM_PORT, port.into()),
         }
     }
 
@@ -206,12 +253,13 @@ impl<'a> Name<'a> {
         match self {
             Self::Hostname(name) => (OWN_HOSTNAME, name.into()),
             Self::Default { purpose, .. } => (OWN_DEFAULT, purpose.into()),
+            Self::Port { port, .. } => (OWN_PORT, port.into()),
         }
     }
 
     const fn purpose(self) -> Option<&'a str> {
         match self {
-            Self::Hostname(_) => None,
+            Self::Hostname(_) | Self::Port { .. } => None,
             Self::Default { purpose, .. } => Some(purpose),
         }
     }
@@ -220,12 +268,13 @@ impl<'a> Name<'a> {
 async fn claim_owned(
     tx: &mut Transaction,
     tenant: TenantId,
+    name: Name<'_>,
     request: &ClaimRequest<'_>,
 ) -> Result<Option<ClaimedEndpoint>, ClaimError> {
     if request.prior_epoch > Epoch(EPOCH_MAX) {
         return Err(ClaimError::Replaced);
     }
-    let (statement, name) = request.name.claim();
+    let (statement, name) = name.claim();
     let values = [
         tenant.into(),
         request.api_key.into(),
@@ -283,6 +332,11 @@ struct IdRow {
 }
 
 #[derive(sqlx::FromRow)]
+struct KindRow {
+    kind: i64,
+}
+
+#[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
     hostname: String,
@@ -295,6 +349,7 @@ impl Row {
             id: self.id.into(),
             hostname: Hostname::parse(&self.hostname).map_err(|_| StoreError::Corrupt("a host name"))?,
             epoch: Epoch(u64::try_from(self.epoch).map_err(|_| StoreError::Corrupt("an epoch"))?),
+            port: None,
         })
     }
 }

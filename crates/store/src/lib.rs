@@ -13,6 +13,7 @@ mod endpoints;
 mod engine;
 mod error;
 pub mod limits;
+mod ports;
 mod scope;
 mod signing_keys;
 mod statement;
@@ -29,6 +30,7 @@ pub use capabilities::{Capabilities, CapabilityRecord, IssueError, NewCapability
 pub use changes::{ChangeRecord, Changes, Event};
 pub use endpoints::{ClaimError, ClaimRequest, ClaimedEndpoint, Endpoints, Name};
 pub use error::StoreError;
+pub use ports::{PortError, PortOffer};
 pub use signing_keys::{NewSigningKey, SigningKey, SigningKeys};
 pub use tenants::{CreateTenantError, Tenant, Tenants};
 pub use url::{DatabaseUrl, DatabaseUrlError};

@@ -5,6 +5,12 @@ use std::time::Duration;
 /// Endpoints that one tenant may have.
 pub const ENDPOINTS_PER_TENANT_MAX: u32 = 100;
 
+/// Public ports that one tenant may have: they are few, and every tenant of an installation shares them.
+pub const PORTS_PER_TENANT_MAX: u32 = 16;
+
+/// How often a port is looked for when another tenant was faster with the one that was found.
+pub const PORT_ROUNDS: u32 = 4;
+
 /// Rows that a listing returns at most, the newest first.
 pub const LIST_ROWS_MAX: u32 = 1000;
 

@@ -27,6 +27,8 @@ pub(crate) enum Unscoped {
     NodeRelease,
     /// A node reports what endpoints carried. Whose an endpoint is says the database.
     NodeReport,
+    /// A node keeps the port of an endpoint that it serves, named by id and epoch.
+    NodeRenewal,
     /// Nodes follow the change feed. It holds ids only.
     ChangeFeed,
     /// Signing keys belong to the installation.

@@ -1,5 +1,7 @@
 //! SQL as constants that run on both engines, and the values they take.
 
+use std::num::NonZeroU16;
+
 use adit_domain::id::{ApiKeyId, BootId, CapabilityId, EndpointId, InstanceId, NodeId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Hostname, KeyHash, Rights, Timestamp};
 use uuid::Uuid;
@@ -87,6 +89,7 @@ values! {
     Epoch => |epoch| Self::Int(Some(i64::try_from(epoch.0).unwrap_or(i64::MAX)));
     Rights => |rights| Self::Int(Some(rights.bits().cast_signed()));
     EndpointKind => |kind| Self::Int(Some(i64::from(kind.code())));
+    NonZeroU16 => |port| Self::Int(Some(i64::from(port.get())));
     i64 => |number| Self::Int(Some(number));
     u32 => |number| Self::Int(Some(i64::from(number)));
     &str => |text| Self::Text(Some(text.to_owned()));

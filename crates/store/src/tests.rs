@@ -10,13 +10,14 @@ use tempfile::TempDir;
 
 use crate::engine::{PostgresEngine, SqliteEngine};
 use crate::statement::Listed;
-use crate::{api_keys, capabilities, changes, endpoints, signing_keys, tenants, usage};
+use crate::{api_keys, capabilities, changes, endpoints, ports, signing_keys, tenants, usage};
 
-const ALL: [(&str, &[Listed]); 7] = [
+const ALL: [(&str, &[Listed]); 8] = [
     ("api_keys", api_keys::STATEMENTS),
     ("capabilities", capabilities::STATEMENTS),
     ("changes", changes::STATEMENTS),
     ("endpoints", endpoints::STATEMENTS),
+    ("ports", ports::STATEMENTS),
     ("signing_keys", signing_keys::STATEMENTS),
     ("tenants", tenants::STATEMENTS),
     ("usage", usage::STATEMENTS),
@@ -100,7 +101,8 @@ async fn sqlite_shapes(engine: &SqliteEngine) -> Shapes {
         FROM sqlite_schema t JOIN pragma_index_list(t.name) i JOIN pragma_index_info(i.name) c
         WHERE t.type = 'table' AND i.\"unique\" AND t.name NOT LIKE '_sqlx%'
         UNION ALL SELECT t.name, 'row id', c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
-        WHERE t.type = 'table' AND c.pk = 1 AND c.type = 'INTEGER'";
+        WHERE t.type = 'table' AND c.pk = 1 AND c.type = 'INTEGER'
+            AND (SELECT max(pk) FROM pragma_table_info(t.name)) = 1";
     add_unique(&mut shapes, sqlx::query_as(unique).fetch_all(engine.pool()).await.unwrap());
     shapes
 }

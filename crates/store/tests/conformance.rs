@@ -17,5 +17,7 @@ mod isolation;
 mod keys;
 #[path = "conformance/opening.rs"]
 mod opening;
+#[path = "conformance/ports.rs"]
+mod ports;
 #[path = "conformance/usage.rs"]
 mod usage;

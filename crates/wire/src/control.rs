@@ -8,6 +8,8 @@ mod decoder;
 mod reasons;
 mod text;
 
+use std::num::NonZeroU16;
+
 use adit_domain::id::{EndpointId, InstanceId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
 use thiserror::Error;
@@ -87,6 +89,8 @@ pub struct Bind {
     pub kind: EndpointKind,
     /// The endpoint's host name. None asks for the stable default name of (agent's key, label).
     pub hostname: Option<Hostname>,
+    /// The public port, for kinds that have one. None: the one that the endpoint has, or any that is free.
+    pub port: Option<NonZeroU16>,
     /// What the agent calls the upstream; at most [`LABEL_BYTES_MAX`](crate::limits::LABEL_BYTES_MAX) bytes without
     /// control characters.
     pub label: String,

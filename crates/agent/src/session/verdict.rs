@@ -95,14 +95,14 @@ fn bind_refused(refused: BindRefused) -> Verdict {
     let (usual, advice) = match refused.reason {
         BindRefusal::Replaced => return Refusal::replaced().into(),
         BindRefusal::NotYours => {
-            ("this address is not available", "Choose another name: adit http PORT --url NAME.")
+            ("this address is not available", "Choose another one, with --url NAME or --remote-port PORT.")
         }
         BindRefusal::NameTaken => {
-            ("this address is in use for something else", "Choose another name: adit http PORT --url NAME.")
+            ("this address is in use for something else", "Choose another name: --url NAME.")
         }
         BindRefusal::NameInvalid => (
             "this name cannot be an address here",
-            "Choose a name of letters, digits and hyphens: adit http PORT --url NAME.",
+            "Choose a name of letters, digits and hyphens: --url NAME.",
         ),
         BindRefusal::LimitReached => (
             "the tenant has as many addresses as its plan allows",
@@ -111,6 +111,10 @@ fn bind_refused(refused: BindRefused) -> Verdict {
         BindRefusal::RightMissing => {
             ("the API key may not do this", "Use a key with the right to bind this address.")
         }
+        BindRefusal::NotOffered => (
+            "this server does not offer what was asked for",
+            "Ask for something else, or ask whoever runs the server to offer it.",
+        ),
         BindRefusal::TryLater | BindRefusal::Unknown(_) => {
             let message = said(refused.message, "the address cannot be bound now");
             return Setback::new(Reason::BindRefused, message).retry_after(retry_after).into();

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use adit_net::connection::Connection;
 use adit_net::dial::{Dial, DialError};
+use adit_net::io::Guarded;
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use rustls::ClientConfig;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -54,7 +54,7 @@ impl Dialler {
     /// None that a user can cause.
     pub(crate) fn new(upstream: Upstream, network: Arc<dyn Dial>) -> Result<Self, TlsConfigError> {
         let tls = match upstream.scheme() {
-            Scheme::Http => None,
+            Scheme::Http | Scheme::Tcp => None,
             Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(PROTOCOLS)?),
             Scheme::Https => Some(tls::http_client(&Roots::public(), PROTOCOLS)?),
         };
@@ -76,54 +76,5 @@ impl Dialler {
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(Guarded::new(stream))) };
         let stream = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline).await?;
         Ok(Dialled::Tls(Guarded::new(Box::new(stream))))
-    }
-}
-
-/// Something with a connection at its bottom.
-pub(crate) trait Socket: AsyncRead + AsyncWrite + Unpin {
-    /// The connection.
-    fn connection(&self) -> &dyn Connection;
-}
-
-impl Socket for Box<dyn Connection> {
-    fn connection(&self) -> &dyn Connection {
-        self.as_ref()
-    }
-}
-
-impl Socket for Box<TlsStream<Box<dyn Connection>>> {
-    fn connection(&self) -> &dyn Connection {
-        self.get_ref().0.as_ref()
-    }
-}
-
-/// A connection that is reset when it is dropped, unless it was [completed](Guarded::complete): also when its task
-/// is aborted or panics.
-pub(crate) struct Guarded<T: Socket> {
-    io: T,
-    is_complete: bool,
-}
-
-impl<T: Socket> Guarded<T> {
-    const fn new(io: T) -> Self {
-        Self { io, is_complete: false }
-    }
-
-    /// The connection.
-    pub(crate) const fn io(&mut self) -> &mut T {
-        &mut self.io
-    }
-
-    /// Both directions ended in order: the connection may be closed.
-    pub(crate) fn complete(mut self) {
-        self.is_complete = true;
-    }
-}
-
-impl<T: Socket> Drop for Guarded<T> {
-    fn drop(&mut self) {
-        if !self.is_complete {
-            self.io.connection().reset_on_drop();
-        }
     }
 }

@@ -33,6 +33,41 @@ fn what_people_write() {
 }
 
 #[test]
+fn what_people_write_for_tcp() {
+    use UpstreamError::{Empty, HostPort, NoPort, Path, TcpScheme, UserInfo};
+    for (text, shown) in [
+        ("22", "tcp://localhost:22"),
+        (":22", "tcp://localhost:22"),
+        ("443", "tcp://localhost:443"),
+        ("Box.lan:22", "tcp://box.lan:22"),
+        ("[::1]:5432", "tcp://[::1]:5432"),
+        ("TCP://localhost:22/", "tcp://localhost:22"),
+    ] {
+        assert_eq!(
+            Upstream::parse_tcp(text).map(|upstream| upstream.to_string()),
+            Ok(shown.to_owned()),
+            "{text}"
+        );
+    }
+    for (text, error) in [
+        ("", Empty),
+        (":", Empty),
+        ("tcp://", Empty),
+        ("0", HostPort(HostPortError::Port)),
+        ("localhost", NoPort),
+        ("tcp://localhost", NoPort),
+        ("http://localhost:80", TcpScheme),
+        ("::1:22", HostPort(HostPortError::Brackets)),
+        ("localhost:22/path", Path),
+        ("me@localhost:22", UserInfo),
+    ] {
+        assert_eq!(Upstream::parse_tcp(text), Err(error), "{text:?}");
+    }
+    let (http, tcp) = (Upstream::parse("22").unwrap(), Upstream::parse_tcp("22").unwrap());
+    assert_ne!(http.label(), tcp.label(), "they are two endpoints");
+}
+
+#[test]
 fn what_is_refused() {
     use UpstreamError::{Empty, HostPort, NoPort, Path, Scheme, UserInfo};
     let cases = [

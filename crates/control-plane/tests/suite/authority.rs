@@ -42,7 +42,8 @@ async fn names_are_one_label_below_the_domain() {
     for (name, exists) in
         [("shop.example.com", true), ("free.example.com", false), ("shop.example.org", false)]
     {
-        assert_eq!(fixture.control_plane.exists(&hostname(name)).await, Ok(exists), "{name}");
+        let kind = exists.then_some(EndpointKind::Http);
+        assert_eq!(fixture.control_plane.kind_of(&hostname(name)).await, Ok(kind), "{name}");
     }
 }
 
@@ -213,6 +214,7 @@ fn exact(capability: &Capability, name: &str) -> Claim {
         api_key: capability.api_key,
         rights: capability.rights,
         name: RequestedName::Hostname(hostname(name)),
+        port: None,
         kind: EndpointKind::Http,
         instance: InstanceId::new(),
         prior_epoch: Epoch::NONE,

@@ -107,6 +107,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         domain: hostname("example.com"),
         reserved: vec![hostname("app.example.com")],
+        tcp_ports: Some("20000-20001".parse().unwrap()),
         nodes: vec![NodeAddress {
             host: "node.example.net".into(),
             port: 443,

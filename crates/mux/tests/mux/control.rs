@@ -15,6 +15,7 @@ fn bind(request: u32) -> Frame {
         request,
         kind: EndpointKind::Http,
         hostname: None,
+        port: None,
         label: "3000".into(),
         instance: InstanceId::from_bytes([3; 16]),
         prior_epoch: Epoch(0),

@@ -77,6 +77,8 @@ fn claim_of(node: &Node, capability: &Capability, instance: InstanceId, bind: Bi
             Some(hostname) => RequestedName::Hostname(hostname),
             None => RequestedName::Default { agent: capability.agent_public_key, label: bind.label },
         },
+        // Means nothing for the others.
+        port: bind.port.filter(|_| bind.kind.has_port()),
         kind: bind.kind,
         // The signed one, not the one that the frame repeats.
         instance,
@@ -97,10 +99,12 @@ pub(super) fn refusal_of(request: u32, error: &ClaimError) -> Frame {
     let reason = match error {
         ClaimError::NotYours => BindRefusal::NotYours,
         ClaimError::NameInvalid { .. } => BindRefusal::NameInvalid,
+        ClaimError::OtherPort { .. } => BindRefusal::NameTaken,
+        ClaimError::KindNotOffered { .. } | ClaimError::PortNotOffered { .. } => BindRefusal::NotOffered,
         ClaimError::Replaced => BindRefusal::Replaced,
-        ClaimError::LimitReached { .. } => BindRefusal::LimitReached,
+        ClaimError::LimitReached { .. } | ClaimError::PortLimitReached { .. } => BindRefusal::LimitReached,
         ClaimError::RightMissing | ClaimError::Revoked => BindRefusal::RightMissing,
-        ClaimError::Unavailable(_) => BindRefusal::TryLater,
+        ClaimError::Unavailable(_) | ClaimError::NoPortFree => BindRefusal::TryLater,
     };
     match error {
         // Its reason is for the operator's log: it may hold anything that a database says.

@@ -23,6 +23,7 @@ use crate::node::{Node, millis};
 use crate::pool::Pool;
 use crate::registry::{Commands, Loss, Orders};
 use crate::routes::{BindError, Route};
+use crate::serving;
 use crate::tunnel::Tunnel;
 
 /// Serves an agent's connection until it ends. `io` is past its TLS handshake.
@@ -220,11 +221,19 @@ impl AgentSession {
             request,
             endpoint: claimed.endpoint,
             epoch: claimed.epoch,
-            url: self.node.public_url(&claimed.hostname),
+            url: self.node.public_url(&claimed),
             hostname: claimed.hostname.clone(),
         };
+        // Entered before anything is waited for: whatever drops this session takes it out again.
+        self.bound.insert(claimed.endpoint, claimed.clone());
+        if let Err(error) = serving::open(&self.node, &claimed).await {
+            self.bound.remove(&claimed.endpoint);
+            serving::end(&self.node, &claimed, self.id);
+            tracing::warn!(%error, hostname = %claimed.hostname, "a public port cannot be opened");
+            let refused = claims::refused(request, BindRefusal::TryLater, "the node cannot open the port");
+            return tell(control, refused).await;
+        }
         tracing::info!(session = %self.id, hostname = %claimed.hostname, epoch = %claimed.epoch, "tunnel up");
-        self.bound.insert(claimed.endpoint, claimed);
         tell(control, Frame::Bound(bound)).await
     }
 
@@ -245,10 +254,10 @@ impl AgentSession {
     /// Gives endpoints back to the directory, where this session was the last one here to serve them. None of them is
     /// served from the first moment on, however long the directory takes.
     async fn give_back(&mut self, claimed: impl IntoIterator<Item = Claimed>) {
-        let served = |claimed: &Claimed| self.node.routes.unbind(claimed, self.id);
+        let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.id);
         let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
         let released = async {
-            for Claimed { endpoint, hostname, epoch } in &given_back {
+            for Claimed { endpoint, hostname, epoch, .. } in &given_back {
                 if let Err(error) = self.node.directory.release(*endpoint, *epoch).await {
                     tracing::warn!(%error, %hostname, "an endpoint was not released");
                 }
@@ -303,7 +312,7 @@ impl AgentSession {
     /// it.
     fn leave(&mut self) {
         for (_, claimed) in std::mem::take(&mut self.bound) {
-            self.node.routes.unbind(&claimed, self.id);
+            serving::end(&self.node, &claimed, self.id);
         }
     }
 }

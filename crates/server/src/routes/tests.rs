@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, SessionId};
-use adit_domain::{Epoch, Hostname};
+use adit_domain::{EndpointKind, Epoch, Hostname};
 
 use super::{BindError, NoTunnel, Routes};
 use crate::choice::Choice;
@@ -25,7 +25,8 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
 }
 
 fn claimed(endpoint: EndpointId, epoch: u64) -> Claimed {
-    Claimed { endpoint, hostname: Hostname::parse("one.example").unwrap(), epoch: Epoch(epoch) }
+    let hostname = Hostname::parse("one.example").unwrap();
+    Claimed { endpoint, hostname, kind: EndpointKind::Http, epoch: Epoch(epoch), port: None }
 }
 
 #[tokio::test]

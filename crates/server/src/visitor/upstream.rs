@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use adit_api::Code;
+use adit_domain::EndpointKind;
 use adit_domain::id::RequestId;
 use adit_mux::{Answer, Stream};
 use adit_web::Body;
@@ -107,6 +108,18 @@ impl Upstream {
     }
 }
 
+/// A stream over which an agent has connected to its upstream, for a connection that is carried as it is.
+pub(super) async fn open_stream(
+    node: &Node,
+    route: &Route,
+    choice: &mut Choice,
+    visitor: SocketAddr,
+    request: RequestId,
+) -> Result<Stream, Code> {
+    let (_, stream) = Search { node, route, visitor, request }.connect(choice).await?;
+    Ok(stream)
+}
+
 /// The way of one request to an upstream.
 struct Search<'a> {
     node: &'a Node,
@@ -148,7 +161,10 @@ impl Search<'_> {
     fn header(&self, route: &Route) -> StreamHeader {
         StreamHeader {
             version: STREAM_HEADER_VERSION,
-            kind: StreamKind::Http,
+            kind: match route.claimed.kind {
+                EndpointKind::Http => StreamKind::Http,
+                EndpointKind::Tcp => StreamKind::Tcp,
+            },
             flags: 0,
             endpoint: route.endpoint(),
             epoch: route.claimed.epoch,

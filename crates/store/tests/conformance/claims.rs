@@ -156,11 +156,11 @@ async fn a_name_is_reserved_only_with_a_permit(fixture: Fixture) {
     let endpoints = fixture.store.endpoints();
     let without = endpoints.claim(&bind(tenant.id), None, &request).await;
     assert!(matches!(without, Err(ClaimError::ReserveNotPermitted)));
-    assert!(!endpoints.exists(&name).await.unwrap());
+    assert_eq!(endpoints.kind_of(&name).await.unwrap(), None);
     let wrong = endpoints.claim(&bind(tenant.id), Some(&reserve(other.id)), &request).await;
     assert!(matches!(wrong, Err(ClaimError::Store(_))), "a permit for another tenant");
     endpoints.claim(&bind(tenant.id), Some(&reserve(tenant.id)), &request).await.unwrap();
-    assert!(endpoints.exists(&name).await.unwrap());
+    assert_eq!(endpoints.kind_of(&name).await.unwrap(), Some(EndpointKind::Http));
     endpoints.claim(&bind(tenant.id), None, &request).await.unwrap();
 }
 
@@ -205,6 +205,7 @@ fn request(tenant: Tenant, name: &adit_domain::Hostname) -> ClaimRequest<'_> {
         api_key: tenant.key,
         name: Name::Hostname(name),
         kind: EndpointKind::Http,
+        ports: None,
         instance: InstanceId::new(),
         prior_epoch: Epoch::NONE,
         node: adit_domain::id::NodeId::new(),

@@ -96,6 +96,7 @@ impl Fixture {
             api_key: tenant.key,
             name,
             kind: EndpointKind::Http,
+            ports: None,
             instance,
             prior_epoch: Epoch(prior),
             node: NodeId::from_bytes([7; 16]),

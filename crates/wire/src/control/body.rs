@@ -1,5 +1,7 @@
 //! The layouts of the frames' bodies: a fixed block, then texts, each with its length in front.
 
+use std::num::NonZeroU16;
+
 use adit_domain::id::{EndpointId, InstanceId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
 use bincode::{Decode, Encode};
@@ -34,8 +36,9 @@ struct BindBlock {
     kind: u16,
     instance: [u8; 16],
     prior_epoch: u64,
+    port: u16,
 }
-const BIND_LEN: usize = 30;
+const BIND_LEN: usize = 32;
 
 #[derive(Encode, Decode)]
 struct BoundBlock {
@@ -127,6 +130,7 @@ fn encode_bind(bind: &Bind, body: &mut Vec<u8>) -> Result<u8, EncodeError> {
         kind: u16::from(bind.kind.code()),
         instance: bind.instance.to_bytes(),
         prior_epoch: bind.prior_epoch.0,
+        port: bind.port.map_or(0, NonZeroU16::get),
     };
     let kind = put::<_, BIND_LEN>(BIND, &block, body);
     text::HOSTNAME.encode(bind.hostname.as_ref().map_or("", Hostname::as_str), body)?;
@@ -206,6 +210,7 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
         request: block.request,
         kind,
         hostname,
+        port: NonZeroU16::new(block.port),
         label: label.to_owned(),
         instance: InstanceId::from_bytes(block.instance),
         prior_epoch: Epoch(block.prior_epoch),

@@ -20,6 +20,8 @@ codes! {
         RightMissing = 6 => "right_missing",
         /// Not now: the node cannot ask, or is about to leave.
         TryLater = 7 => "try_later",
+        /// The installation has no endpoints of this kind, or not on this port.
+        NotOffered = 8 => "not_offered",
     }
 }
 

@@ -1,7 +1,9 @@
 //! A second encoder, written from `docs/protocol.md` alone: `to_le_bytes` and nothing else.
 
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 
+use adit_domain::EndpointKind;
 use adit_wire::capability::{Capability, Scope};
 use adit_wire::control::Frame;
 use adit_wire::preface::{AgentPreface, ServerPreface};
@@ -128,9 +130,13 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
         Frame::Bind(bind) => (
             1,
             body.u32(bind.request)
-                .u16(1)
+                .u16(match bind.kind {
+                    EndpointKind::Http => 1,
+                    EndpointKind::Tcp => 2,
+                })
                 .raw(&bind.instance.to_bytes())
                 .u64(bind.prior_epoch.0)
+                .u16(bind.port.map_or(0, NonZeroU16::get))
                 .text(bind.hostname.as_ref().map_or("", |name| name.as_str()))
                 .text(&bind.label),
         ),

@@ -53,6 +53,7 @@ fn the_vectors() {
     let capability = samples::mint_key().sign(&samples::capability());
     let cases = [
         (vectors::bind(), Frame::Bind(samples::bind())),
+        (vectors::bind_tcp(), Frame::Bind(samples::bind_tcp())),
         (vectors::bind_default(), Frame::Bind(samples::bind_default())),
         (vectors::bound(), Frame::Bound(samples::bound())),
         (vectors::bind_refused(), Frame::BindRefused(samples::bind_refused())),
@@ -162,7 +163,7 @@ fn every_beginning_of_a_stream_waits_for_more() {
 
 /// The body of a bind up to its texts.
 fn bind_block(kind: u16) -> Vec<u8> {
-    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..34].to_vec();
+    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..36].to_vec();
     block[4..6].copy_from_slice(&kind.to_le_bytes());
     block
 }
@@ -196,7 +197,7 @@ fn texts_that_are_refused() {
 
 #[test]
 fn an_endpoint_kind_without_a_meaning() {
-    for value in [0, 2, 0x0101, u16::MAX] {
+    for value in [0, 3, 0x0101, u16::MAX] {
         let expected = BodyError::Unknown { field: "endpoint kind", value };
         assert_eq!(body_error(&bind_with(value, b"", b"x")), expected);
     }
@@ -206,7 +207,7 @@ fn an_endpoint_kind_without_a_meaning() {
 #[test]
 fn reasons_and_what_they_ask_of_the_agent() {
     let stops: Vec<_> = BindRefusal::ALL.iter().filter(|r| r.is_permanent()).map(|r| r.code()).collect();
-    assert_eq!(stops, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(stops, [1, 2, 3, 4, 5, 6, 8]);
     let exchanges: Vec<_> =
         GoodbyeReason::ALL.iter().filter(|r| r.wants_new_capability()).map(|r| r.code()).collect();
     assert_eq!(exchanges, [3, 4]);

@@ -1,6 +1,7 @@
 //! The values that the golden vectors show, and any others.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 use adit_domain::id::{
     ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, RequestId, SessionId, TenantId,
@@ -84,6 +85,7 @@ pub fn bind() -> Bind {
         request: 1,
         kind: EndpointKind::Http,
         hostname: Some(hostname("app.tunnels.example")),
+        port: None,
         label: "http://localhost:3000".to_owned(),
         instance: InstanceId::from_bytes(id(5)),
         prior_epoch: Epoch::NONE,
@@ -93,6 +95,11 @@ pub fn bind() -> Bind {
 pub fn bind_default() -> Bind {
     let label = "na\u{ef}ve".to_owned();
     Bind { request: 2, hostname: None, label, prior_epoch: Epoch(9), ..bind() }
+}
+
+pub fn bind_tcp() -> Bind {
+    let (port, label) = (NonZeroU16::new(20_022), "tcp://localhost:22".to_owned());
+    Bind { request: 3, kind: EndpointKind::Tcp, hostname: None, port, label, ..bind() }
 }
 
 pub fn bound() -> Bound {
@@ -233,9 +240,11 @@ prop_compose! {
         label in "\\PC{0,16}",
         instance in uniform16(any::<u8>()),
         epoch in any::<u64>(),
+        kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp)],
+        port in any::<u16>(),
     ) -> Frame {
-        let (kind, instance) = (EndpointKind::Http, InstanceId::from_bytes(instance));
-        Frame::Bind(Bind { request, kind, hostname, label, instance, prior_epoch: Epoch(epoch) })
+        let (instance, port) = (InstanceId::from_bytes(instance), NonZeroU16::new(port));
+        Frame::Bind(Bind { request, kind, hostname, port, label, instance, prior_epoch: Epoch(epoch) })
     }
 }
 

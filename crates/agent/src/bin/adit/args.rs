@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
+use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
@@ -59,6 +60,8 @@ pub struct Global {
 pub enum Command {
     /// Forward a public HTTPS address to a local HTTP service
     Http(Http),
+    /// Forward a public TCP port to a local service
+    Tcp(Tcp),
     /// Look at or change the configuration
     #[command(subcommand)]
     Config(Config),
@@ -72,6 +75,36 @@ pub struct Http {
     pub upstream: Upstream,
     #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse, aliases = ["domain", "subdomain", "hostname"])]
     pub url: Option<PublicUrl>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=CONNECTIONS_MAX).contains(&number) => Ok(number),
+        _ => Err(format!("it must be a number from 1 to {CONNECTIONS_MAX}")),
+    }
+}
+
+#[derive(Args, Debug)]
+pub struct Tcp {
+    #[arg(value_parser = Upstream::parse_tcp, help = "The local service: 22, host:22 or tcp://host:22")]
+    pub upstream: Upstream,
+    #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse_tcp)]
+    pub url: Option<PublicUrl>,
+    #[arg(
+        long,
+        help = "The public port to ask for; it stays yours.\nWithout it, the one that this address had",
+        value_name = "PORT"
+    )]
+    pub remote_port: Option<NonZeroU16>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+/// How an agent runs, whatever it exposes.
+#[derive(Args, Debug)]
+pub struct Running {
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT, value_parser = connections, alias = "pool-size", help = "How many connections to hold, 1 to 8")]
     pub connections: usize,
     /// Print events as JSON, one a line, and nothing else
@@ -81,10 +114,27 @@ pub struct Http {
     pub log: Log,
 }
 
-fn connections(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=CONNECTIONS_MAX).contains(&number) => Ok(number),
-        _ => Err(format!("it must be a number from 1 to {CONNECTIONS_MAX}")),
+/// What to expose, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    pub upstream: &'a Upstream,
+    pub url: Option<&'a PublicUrl>,
+    pub port: Option<NonZeroU16>,
+    pub running: &'a Running,
+}
+
+impl Http {
+    pub const fn order(&self) -> Order<'_> {
+        let Self { upstream, url, running } = self;
+        Order { upstream, url: url.as_ref(), port: None, running }
+    }
+}
+
+impl Tcp {
+    pub fn order(&self) -> Order<'_> {
+        let Self { upstream, url, remote_port, running } = self;
+        let port = remote_port.or(url.as_ref().and_then(PublicUrl::port));
+        Order { upstream, url: url.as_ref(), port, running }
     }
 }
 

@@ -1,11 +1,11 @@
-//! `adit`: gives a local service a public HTTPS address.
+//! `adit`: gives a local service a public address.
 #![forbid(unsafe_code)]
 
 mod args;
 mod console;
 mod environment;
-mod http;
 mod logging;
+mod run;
 mod screen;
 mod settings;
 
@@ -27,12 +27,12 @@ fn main() -> ExitCode {
         return settings::refuse_key_in_arguments(&mut console).into();
     }
     match Cli::try_parse_from(arguments) {
-        Ok(cli) => run(cli, surroundings, console).into(),
+        Ok(cli) => start(cli, surroundings, console).into(),
         Err(error) => usage(&error, &mut console).into(),
     }
 }
 
-fn run(cli: Cli, surroundings: Surroundings, mut console: Console) -> ExitStatus {
+fn start(cli: Cli, surroundings: Surroundings, mut console: Console) -> ExitStatus {
     if cli.global.authtoken.is_some() {
         return settings::refuse_key_in_arguments(&mut console);
     }
@@ -44,7 +44,8 @@ fn run(cli: Cli, surroundings: Surroundings, mut console: Console) -> ExitStatus
             ExitStatus::Success
         }
         Command::Config(command) => settings::run(&command, flags, surroundings.config, &mut console),
-        Command::Http(http) => http::run(&http, flags, surroundings.config, console),
+        Command::Http(http) => run::run(http.order(), flags, surroundings.config, console),
+        Command::Tcp(tcp) => run::run(tcp.order(), flags, surroundings.config, console),
     }
 }
 

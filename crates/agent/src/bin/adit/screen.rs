@@ -72,7 +72,7 @@ impl Screen {
             Event::Disconnected { message, retry_in_ms, .. } => self.offline(message, *retry_in_ms),
             Event::UpstreamRefused { reason, message, .. } => {
                 let advice = match reason {
-                    UpstreamTrouble::Refused => "Start your app, or choose another port: adit http PORT.",
+                    UpstreamTrouble::Refused => "Start your app, or choose another port.",
                     UpstreamTrouble::TimedOut => {
                         "Check that your app is not overloaded and the address is right."
                     }

@@ -99,6 +99,7 @@ impl TestAgent {
             request: 7,
             kind: EndpointKind::Http,
             hostname: Some(Hostname::parse(name).unwrap()),
+            port: None,
             label: "3000".to_owned(),
             instance: self.instance,
             prior_epoch,

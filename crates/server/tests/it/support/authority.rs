@@ -10,7 +10,7 @@ use adit_authority::{
     RequestedName, Sequence, Unavailable,
 };
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, TenantId};
-use adit_domain::{Epoch, Hostname, Rights, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Hostname, Rights, Timestamp};
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
 use tokio::sync::{Notify, Semaphore};
 
@@ -112,7 +112,7 @@ impl Authority {
             _ => return Err(ClaimError::Replaced),
         }
         *holder = claim.instance;
-        Ok(Claimed { endpoint: *endpoint, hostname, epoch: *epoch })
+        Ok(Claimed { endpoint: *endpoint, hostname, kind: claim.kind, epoch: *epoch, port: claim.port })
     }
 }
 
@@ -129,8 +129,16 @@ impl Directory for Authority {
         Box::pin(async { Ok(()) })
     }
 
-    fn exists<'a>(&'a self, hostname: &'a Hostname) -> BoxFuture<'a, Result<bool, Unavailable>> {
-        Box::pin(async move { Ok(self.state().endpoints.contains_key(hostname)) })
+    fn renew(&self, _: EndpointId, _: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn kind_of<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+    ) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>> {
+        let known = self.state().endpoints.contains_key(hostname);
+        Box::pin(async move { Ok(known.then_some(EndpointKind::Http)) })
     }
 
     fn changes(&self, after: Sequence, patience: Duration) -> BoxFuture<'_, Result<Changes, Unavailable>> {

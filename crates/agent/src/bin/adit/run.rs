@@ -1,4 +1,4 @@
-//! `adit http`.
+//! `adit http` and its like: an agent from its start to its end.
 
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use adit_process::tasks::Tasks;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::args::Http;
+use crate::args::Order;
 use crate::console::Console;
 use crate::logging::{self, Destination};
 use crate::screen::{Audience, Screen};
@@ -34,9 +34,9 @@ struct Prepared {
 }
 
 /// Runs until Ctrl-C, a service manager's word, a reader of the output that left, or a refusal for good.
-pub fn run(http: &Http, flags: Flags, environment: Environment, console: Console) -> ExitStatus {
-    let mut screen = Screen::new(audience(http), console);
-    let prepared = prepare(http, flags, environment).and_then(|prepared| Ok((prepared, runtime()?)));
+pub fn run(order: Order<'_>, flags: Flags, environment: Environment, console: Console) -> ExitStatus {
+    let mut screen = Screen::new(audience(order), console);
+    let prepared = prepare(order, flags, environment).and_then(|prepared| Ok((prepared, runtime()?)));
     let (prepared, runtime) = match prepared {
         Ok(ready) => ready,
         Err(failure) => {
@@ -52,20 +52,20 @@ pub fn run(http: &Http, flags: Flags, environment: Environment, console: Console
     status
 }
 
-fn audience(http: &Http) -> Audience {
-    match (http.json, Destination::of(&http.log)) {
+fn audience(order: Order<'_>) -> Audience {
+    match (order.running.json, Destination::of(&order.running.log)) {
         (true, _) => Audience::Programs,
         (false, Destination::Stdout) => Audience::LogReaders,
         (false, _) => Audience::People,
     }
 }
 
-fn prepare(http: &Http, flags: Flags, environment: Environment) -> Result<Prepared, Failure> {
-    if http.json && Destination::of(&http.log) == Destination::Stdout {
+fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<Prepared, Failure> {
+    if order.running.json && Destination::of(&order.running.log) == Destination::Stdout {
         let advice = "Send the log elsewhere, as with --log stderr.";
         return Err(usage("--json and --log stdout would mix on standard output", advice));
     }
-    logging::start(&http.log).map_err(|error| usage(&chain(&error), ""))?;
+    logging::start(&order.running.log).map_err(|error| usage(&chain(&error), ""))?;
     let config = Config::load(flags, environment)
         .map_err(|error| Failure { status: error.status(), ..usage(&chain(&error), "") })?;
     let key_path = config.agent_key_path();
@@ -82,9 +82,10 @@ fn prepare(http: &Http, flags: Flags, environment: Environment) -> Result<Prepar
         )
     })?;
     let loaded = agent_key::load_or_create(&key_path).map_err(|error| usage(&chain(&error), ""))?;
-    let mut builder = Agent::builder(server.value, api_key.value, http.upstream.clone())
-        .url(http.url.clone())
-        .connections(http.connections)
+    let mut builder = Agent::builder(server.value, api_key.value, order.upstream.clone())
+        .url(order.url.cloned())
+        .port(order.port)
+        .connections(order.running.connections)
         .agent_key(loaded.key);
     if let Some(ca_file) = config.ca_file {
         let named_by = |error| usage(&format!("{} (named by {})", chain(&error), ca_file.source), "");

@@ -1,0 +1,52 @@
+//! One visitor's connection whose bytes are carried as they are, from its first byte to its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use adit_api::Code;
+use adit_domain::Hostname;
+use adit_domain::id::RequestId;
+use adit_mux::{PumpEnd, PumpLimits, Traffic, pump};
+use adit_net::accept::Accepted;
+use adit_net::io::{Guarded, Socket};
+
+use super::upstream::open_stream;
+use crate::choice::Choice;
+use crate::metering::CountedIo;
+use crate::node::Node;
+
+/// Serves a connection on the port of a tcp endpoint. Whatever goes wrong, the visitor sees a reset: there is no other
+/// word in TCP.
+pub(crate) async fn serve(node: Arc<Node>, hostname: Hostname, accepted: Accepted) {
+    let Accepted { stream, peer, permit } = accepted;
+    carry(&node, &hostname, stream, peer).await;
+    // Until here the connection had its place among the node's.
+    drop(permit);
+}
+
+/// Carries a connection to whoever serves `hostname`, both ways, until both have ended.
+pub(super) async fn carry<T: Socket>(node: &Node, hostname: &Hostname, visitor: T, peer: SocketAddr) {
+    let id = RequestId::new();
+    let mut visitor = Guarded::new(visitor);
+    match carried(node, hostname, visitor.io(), (peer, id)).await {
+        Ok(end) => {
+            tracing::debug!(%id, %peer, ?end, "a visitor's connection ended");
+            if matches!(end, PumpEnd::Complete | PumpEnd::Unread) {
+                visitor.complete();
+            }
+        }
+        Err(code) => tracing::debug!(%id, %peer, %code, "a visitor's connection leads nowhere"),
+    }
+}
+
+async fn carried<T: Socket>(
+    node: &Node,
+    hostname: &Hostname,
+    visitor: &mut T,
+    (peer, id): (SocketAddr, RequestId),
+) -> Result<PumpEnd, Code> {
+    let route = node.routes.get(hostname).ok_or(Code::AgentOffline)?;
+    let stream = open_stream(node, &route, &mut Choice::default(), peer, id).await?;
+    let mut visitor = CountedIo::new(visitor, Arc::clone(&route.meter));
+    Ok(pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)
+}
