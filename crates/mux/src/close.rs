@@ -18,6 +18,9 @@ pub enum CloseReason {
     /// No byte arrived within the heartbeat's dead time.
     #[error("the peer fell silent")]
     Silent,
+    /// The connection took no byte for the whole of [`crate::Config::write_stall`], though some waited.
+    #[error("the peer takes no bytes")]
+    Stalled,
     /// The peer broke the protocol of the mux; the word says how.
     #[error("the peer broke the protocol: {0}")]
     Violation(&'static str),
@@ -44,6 +47,7 @@ impl CloseReason {
             Self::PeerLeft => "peer_left",
             Self::PeerRefused(_) => "peer_refused",
             Self::Silent => "silent",
+            Self::Stalled => "stalled",
             Self::Violation(_) => "violation",
             Self::ControlInvalid(_) => "control_invalid",
             Self::Io(_) => "io",

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::limits;
+use crate::{budget::Budget, limits};
 
-/// Settings of one session. [`Config::default`] is what production uses, apart from what the preface agreed on.
+/// Settings of one session. [`Config::default`] is what production uses, apart from what the preface agreed on; each
+/// call of it makes a [`Budget`] of its own.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Streams open at once, the control stream apart. Values above [`limits::STREAMS_MAX`] count as that.
@@ -17,6 +18,10 @@ pub struct Config {
     pub open_deadline: Duration,
     /// How long an accepted stream may take to show its header.
     pub header_deadline: Duration,
+    /// How long the connection may take none of the bytes that wait for it.
+    pub write_stall: Duration,
+    /// Memory for streams. Clones of this configuration share it, so one process has one.
+    pub budget: Budget,
 }
 
 impl Default for Config {
@@ -27,6 +32,8 @@ impl Default for Config {
             heartbeat_dead: limits::HEARTBEAT_DEAD,
             open_deadline: limits::OPEN_DEADLINE,
             header_deadline: limits::HEADER_DEADLINE,
+            write_stall: limits::WRITE_STALL,
+            budget: Budget::new(limits::STREAM_BYTES_MAX),
         }
     }
 }
@@ -50,7 +57,7 @@ pub(crate) fn yamux_config() -> yamux::Config {
     config
         .set_max_connection_receive_window(None)
         .set_max_num_streams(limits::YAMUX_STREAMS_MAX)
-        .set_max_connection_receive_window(Some(floor.saturating_add(limits::WINDOW_HEADROOM_BYTES)))
+        .set_max_connection_receive_window(Some(floor.saturating_add(limits::YAMUX_HEADROOM_BYTES)))
         .set_split_send_size(limits::FRAME_BODY_BYTES_SENT_MAX)
         .set_read_after_close(true);
     config

@@ -21,11 +21,14 @@ use crate::{
     close::CloseReason,
     config::{Config, yamux_config},
     control::ControlPipe,
+    credit::CreditPipe,
     heartbeat::{Beat, Heartbeat},
     limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE},
     link::Link,
+    register::{CONTROL_STREAM, CREDIT_STREAM},
     session::OpenRequest,
-    shared::{Shared, Teardown},
+    shared::{Known, Shared, Teardown},
+    stall::Stall,
     stream::Stream,
 };
 
@@ -37,9 +40,11 @@ pub struct Driver<T> {
     connection: yamux::Connection<Link<T>>,
     link: Link<T>,
     control: ControlPipe,
-    control_due: Pin<Box<Sleep>>,
+    credit: CreditPipe,
+    services_due: Pin<Box<Sleep>>,
     side: Side,
     heartbeat: Heartbeat,
+    stall: Stall,
     leaving: Option<Pin<Box<Sleep>>>,
     // Last: whatever else drops first, everybody who waits is woken after it.
     teardown: Teardown,
@@ -85,9 +90,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
             connection: yamux::Connection::new(link.clone(), yamux_config(), mode),
             link,
             control,
-            control_due: Box::pin(sleep(CONTROL_OPEN_DEADLINE)),
+            credit: CreditPipe::default(),
+            services_due: Box::pin(sleep(CONTROL_OPEN_DEADLINE)),
             side,
             heartbeat: Heartbeat::new(config.heartbeat_idle, config.heartbeat_dead),
+            stall: Stall::new(config.write_stall),
             leaving: None,
             teardown: Teardown(Arc::clone(&shared)),
             shared,
@@ -98,9 +105,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     pub async fn run(mut self) -> CloseReason {
         let reason = poll_fn(|cx| self.poll(cx)).await;
         self.shared.close(reason);
-        let Self { shared, connection, link, control, side, teardown, .. } = self;
+        let Self { shared, connection, link, control, credit, side, teardown, .. } = self;
         // Only dropping yamux's connection wakes whoever is parked in it; its own `poll_close` would not.
-        drop((connection, control, side));
+        drop((connection, control, credit, side));
         let sent = timeout(CLOSE_DEADLINE, poll_fn(|cx| link.poll_shutdown(cx))).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("connection ended before all was sent");
@@ -127,34 +134,57 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
 
     /// One round. Everything in it registers this task, so whatever changes later starts another one.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        self.poll_control(cx)?;
+        let gone = self.shared.register.take_gone();
+        self.poll_services(cx)?;
         self.poll_inbound(cx)?;
         if self.poll_opening(cx)? {
             // A stream that yamux has just made is polled by the next call below and by nothing else: without it the
             // first bytes would stay where they are.
             self.poll_inbound(cx)?;
         }
+        self.forget(gone);
         self.poll_flush(cx)?;
         self.poll_heartbeat(cx)
     }
 
-    fn poll_control(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        if !self.control.is_attached() {
-            match self.side {
-                Side::Agent(_) => {
-                    if let Poll::Ready(opened) = self.connection.poll_new_outbound(cx) {
-                        self.control.attach(opened.map_err(|error| self.reason_of(error))?);
-                        // The stream exists for the server with its first bytes.
-                        self.control.ping();
-                    }
-                }
-                Side::Server(_) if self.control_due.as_mut().poll(cx).is_ready() => {
-                    return Err(CloseReason::Violation("no control stream"));
-                }
-                Side::Server(_) => {}
+    /// Streams that were gone before this round are unknown to yamux by now, unless it could not tell the peer.
+    fn forget(&self, gone: Vec<u32>) {
+        if self.shared.line.is_blocked() {
+            self.shared.register.keep(gone);
+        } else if !gone.is_empty() {
+            self.shared.register.forget(&gone);
+        }
+    }
+
+    fn poll_services(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        let are_attached = self.control.is_attached() && self.credit.is_attached();
+        match self.side {
+            _ if are_attached => {}
+            Side::Agent(_) => self.poll_opening_services(cx)?,
+            Side::Server(_) if self.services_due.as_mut().poll(cx).is_ready() => {
+                return Err(CloseReason::Violation("no control stream or no credit stream"));
+            }
+            Side::Server(_) => {}
+        }
+        self.control.advance(cx)?;
+        self.shared.register.read(CONTROL_STREAM, self.control.take_owed());
+        self.credit.advance(cx, &self.shared.register)
+    }
+
+    /// Both exist for the server with their first bytes.
+    fn poll_opening_services(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        while !self.credit.is_attached() {
+            let Poll::Ready(opened) = self.connection.poll_new_outbound(cx) else { break };
+            let raw = opened.map_err(|error| self.reason_of(error))?;
+            if self.control.is_attached() {
+                self.credit.attach(raw);
+                self.credit.greet();
+            } else {
+                self.control.attach(raw);
+                self.control.ping();
             }
         }
-        self.control.advance(cx)
+        Ok(())
     }
 
     /// Moves frames both ways until nothing moves.
@@ -170,21 +200,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     }
 
     fn accept(&mut self, raw: yamux::Stream) -> Result<(), CloseReason> {
-        match &self.side {
-            Side::Server(_) if self.control.is_attached() => {
-                Err(CloseReason::Violation("the agent opened a data stream"))
-            }
-            Side::Server(_) => {
-                self.control.attach(raw);
-                // It was polled before it had a stream.
-                self.shared.wake_driver();
-                Ok(())
-            }
-            Side::Agent(streams) => {
+        match (&self.side, raw.id().val()) {
+            (Side::Agent(streams), _) => {
                 accept_data(raw, &self.shared, streams);
-                Ok(())
+                return Ok(());
             }
+            (Side::Server(_), CONTROL_STREAM) => self.control.attach(raw),
+            (Side::Server(_), CREDIT_STREAM) => self.credit.attach(raw),
+            (Side::Server(_), _) => return Err(CloseReason::Violation("the agent opened a data stream")),
         }
+        // It was polled before it had a stream.
+        self.shared.wake_driver();
+        Ok(())
     }
 
     /// Serves callers of `open`; says whether any stream was made. While the connection takes no bytes nothing is
@@ -193,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         let Side::Server(opening) = &mut self.side else { return Ok(false) };
         opening.collect(cx);
         let mut has_opened = false;
-        while !opening.waiting.is_empty() && !self.link.is_blocked() {
+        while !opening.waiting.is_empty() && !self.shared.line.is_blocked() {
             let raw = match self.connection.poll_new_outbound(cx) {
                 Poll::Ready(Ok(raw)) => raw,
                 Poll::Ready(Err(error)) => return Err(self.reason_of(error)),
@@ -202,15 +229,20 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
             has_opened = true;
             if let Some(request) = opening.waiting.pop_front() {
                 // A caller who has gone by now drops the stream, of which the agent has not heard yet.
-                let _ = request.reply.send(raw);
+                let known = Known::new(&self.shared, raw.id().val());
+                let _ = request.reply.send((raw, known));
             }
         }
         Ok(has_opened)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
-        if let Poll::Ready(Err(error)) = self.link.poll_flush(cx) {
+        let flushed = self.link.poll_flush(cx);
+        if let Poll::Ready(Err(error)) = flushed {
             return Err(CloseReason::Io(error.kind()));
+        }
+        if self.stall.poll(cx, self.link.bytes_sent(), flushed.is_pending()).is_ready() {
+            return Err(CloseReason::Stalled);
         }
         if self.link.has_sent_go_away() {
             return Err(CloseReason::Violation("invalid use of yamux"));
@@ -220,13 +252,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
 
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         let received = self.link.bytes_received();
-        self.shared.hear(received);
+        self.shared.line.hear(received);
         match self.heartbeat.poll(cx, received) {
             Poll::Pending => Ok(()),
             Poll::Ready(Beat::Dead) => Err(CloseReason::Silent),
             Poll::Ready(Beat::Ping) => {
                 self.control.ping();
-                self.shared.ask();
+                self.shared.line.ask();
                 cx.waker().wake_by_ref();
                 Ok(())
             }
@@ -248,14 +280,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
 
 /// Takes a stream, or gives it up where there is no room for it: yamux's own limit would end the connection.
 fn accept_data(mut raw: yamux::Stream, shared: &Arc<Shared>, streams: &mpsc::Sender<Stream>) {
+    let known = Known::new(shared, raw.id().val());
     let room = shared.enter().zip(streams.try_reserve().ok());
     if let Some((place, slot)) = room {
-        if let Ok(stream) = Stream::accept(raw, place) {
+        if let Ok(stream) = Stream::accept(raw, known.seat(place)) {
             slot.send(stream);
         }
         return;
     }
-    tracing::warn!("more streams than agreed, or nobody takes them");
+    tracing::warn!("more streams than agreed, or no memory for them, or nobody takes them");
     let mut cx = Context::from_waker(std::task::Waker::noop());
     let _ = Pin::new(&mut raw).poll_write(&mut cx, &abort(AbortCode::Limit));
+    drop((raw, known));
 }

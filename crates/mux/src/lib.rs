@@ -7,20 +7,27 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
+mod budget;
 mod close;
 mod config;
 mod control;
+mod credit;
 mod driver;
 mod heartbeat;
 mod incoming;
 pub mod limits;
+mod line;
 mod link;
+mod lock;
 mod pump;
+mod register;
 mod session;
 mod setup;
 mod shared;
+mod stall;
 mod stream;
 
+pub use budget::Budget;
 pub use close::{CloseReason, Closed};
 pub use config::Config;
 pub use control::{Control, ControlReceiver, ControlSender, SendError};

@@ -14,9 +14,53 @@ pub const STREAMS_SLACK: usize = 256;
 /// above what our gate lets through, because yamux answers one stream too many by ending the connection.
 pub const YAMUX_STREAMS_MAX: usize = 4_096;
 
-/// Receive window that all streams of a connection may share beyond the 256 KiB that each of them has anyway. Enough
-/// for 1.3 Gbit/s at 100 ms, and all that a slow reader can make us hold beyond the fixed windows.
-pub const WINDOW_HEADROOM_BYTES: usize = 16 * 1024 * 1024;
+/// What yamux's windows may grow by, all streams of a connection together. Only a number: what a peer may send is bounded
+/// by our own credit, which is smaller, and yamux's window must not be what slows a stream down.
+pub const YAMUX_HEADROOM_BYTES: usize = 256 * 1024 * 1024;
+
+/// Memory for the streams of a process, if nothing else is set: 5,461 streams, or fewer with wide windows.
+pub const STREAM_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Memory for the streams of one session: all that it may have open, and 64 MiB for windows that grow. Growth stops at
+/// half of it.
+pub const SESSION_STREAM_BYTES_MAX: usize = 2 * (STREAMS_MAX + STREAMS_SLACK) * STREAM_BYTES_RESERVED;
+
+/// Memory that is set aside for a stream before it is opened: the credit that the peer has from the start, and
+/// [`QUEUE_FRAMES_SHARED`] frames and a record on their way out.
+pub const STREAM_BYTES_RESERVED: usize = adit_wire::limits::INITIAL_CREDIT_BYTES + 2 * TLS_RECORD_BYTES;
+
+/// The widest window of a stream: 1.3 Gbit/s at 100 ms.
+pub const WINDOW_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The widest window of a stream whose peer is near. What a visitor who stalls makes us hold in a network without
+/// delay; enough for 2 GB/s there.
+pub const WINDOW_NEAR_BYTES_MAX: usize = 256 * 1024;
+
+/// A peer whose round trip is not longer is near: wider windows would make queues longer and nothing faster.
+pub const NEAR_ROUND_TRIP_MAX: Duration = Duration::from_millis(1);
+
+/// How much must have been read of a stream before its window grows though the peer is near. More than the sockets of a
+/// visitor swallow who asks for much and reads nothing.
+pub const NEAR_GROWTH_AFTER_BYTES: u64 = 8 * 1024 * 1024;
+
+/// The fastest line that a window grows for, in bytes per microsecond: 10 Gbit/s.
+pub const LINE_BYTES_PER_US: usize = 1_250;
+
+/// What the peer may have sent on the control stream or the credit stream without our having read it, counted like
+/// credit. We read both at once, unless the peer itself does not take our answers or sends more than anybody has to say.
+pub const SERVICE_UNREAD_BYTES_MAX: usize = 512 * 1024;
+
+/// Encoded credit that waits for yamux. The rest waits at its streams.
+pub const CREDIT_UNSENT_BYTES_MAX: usize = 4 * 1024;
+
+/// Frames of one stream that wait for the connection while it is blocked or other streams are busy.
+pub const QUEUE_FRAMES_SHARED: usize = 2;
+
+/// Frames of one stream that wait for the connection while it has it for itself: as many as yamux queues.
+pub const QUEUE_FRAMES_ALONE: usize = 12;
+
+/// How long a connection may take none of the bytes that wait for it.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
 /// Plaintext of one full TLS record (RFC 8446 section 5.1).
 pub const TLS_RECORD_BYTES: usize = 16_384;

@@ -11,16 +11,25 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
 use crate::{
     close::CloseReason,
-    limits::{COALESCED_BYTES_KEPT, COALESCED_BYTES_MAX},
-    link::frames::{Frames, Sight},
-    shared::{Shared, lock},
+    limits::FRAME_BODY_BYTES_TAKEN_MAX,
+    link::{
+        frames::{Frames, Head, Tag},
+        unsent::Unsent,
+    },
+    lock::lock,
+    register::Overrun,
+    shared::Shared,
 };
 
 mod frames;
+mod unsent;
 
 /// A handle on the connection. yamux holds one and the driver another; both are polled by the same task, so the lock
 /// is never contended.
@@ -35,55 +44,14 @@ struct Wire<T> {
     shared: Arc<Shared>,
     unsent: Unsent,
     needs_flush: bool,
-    is_blocked: bool,
     bytes_received: u64,
+    bytes_sent: u64,
     inbound: Frames,
     outbound: Frames,
+    /// When yamux asked for an answer, which measures the round trip.
+    pinged: Option<Instant>,
     verdict: Option<CloseReason>,
     has_sent_go_away: bool,
-}
-
-/// Bytes that wait for one write.
-#[derive(Debug, Default)]
-struct Unsent {
-    bytes: Vec<u8>,
-    sent: usize,
-    since_flush: usize,
-}
-
-impl Unsent {
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.sent..).unwrap_or_default()
-    }
-
-    fn has_room_for(&self, more: usize) -> bool {
-        self.rest().len().saturating_add(more) <= COALESCED_BYTES_MAX
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if self.sent > 0 && self.bytes.len().saturating_add(bytes.len()) > COALESCED_BYTES_MAX {
-            self.bytes.drain(..self.sent);
-            self.sent = 0;
-        }
-        self.bytes.extend_from_slice(bytes);
-        self.since_flush = self.since_flush.saturating_add(bytes.len());
-    }
-
-    /// After a round with little to send, the memory of a busier time goes back.
-    fn flushed(&mut self) {
-        if self.since_flush <= COALESCED_BYTES_KEPT && self.bytes.capacity() > COALESCED_BYTES_KEPT {
-            self.bytes = Vec::new();
-        }
-        self.since_flush = 0;
-    }
-
-    fn advance(&mut self, by: usize) {
-        self.sent = self.sent.saturating_add(by);
-        if self.rest().is_empty() {
-            self.bytes.clear();
-            self.sent = 0;
-        }
-    }
 }
 
 impl<T> Clone for Link<T> {
@@ -99,24 +67,25 @@ impl<T> Link<T> {
             shared,
             unsent: Unsent::default(),
             needs_flush: false,
-            is_blocked: false,
             bytes_received: 0,
+            bytes_sent: 0,
             inbound: Frames::default(),
             outbound: Frames::default(),
+            pinged: None,
             verdict: None,
             has_sent_go_away: false,
         };
         Self { wire: Arc::new(Mutex::new(wire)) }
     }
 
-    /// Whether yamux's last write found no room.
-    pub(crate) fn is_blocked(&self) -> bool {
-        lock(&self.wire).is_blocked
-    }
-
     /// Bytes received so far; a change is a sign of life.
     pub(crate) fn bytes_received(&self) -> u64 {
         lock(&self.wire).bytes_received
+    }
+
+    /// Bytes that the connection has taken so far; a change is a sign that somebody reads.
+    pub(crate) fn bytes_sent(&self) -> u64 {
+        lock(&self.wire).bytes_sent
     }
 
     /// What was seen on the connection and explains its end better than yamux's error.
@@ -158,6 +127,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.unsent.advance(written);
+            self.bytes_sent = self.bytes_sent.wrapping_add(wide(written));
             self.needs_flush = true;
         }
         Poll::Ready(Ok(()))
@@ -178,15 +148,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         if !self.unsent.has_room_for(bytes.len()) {
             let drained = self.poll_drain(cx)?;
             if drained.is_pending() && !self.unsent.has_room_for(bytes.len()) {
-                self.is_blocked = true;
+                self.shared.line.set_blocked(true);
                 return Poll::Pending;
             }
         }
-        self.is_blocked = false;
+        self.shared.line.set_blocked(false);
         self.unsent.append(bytes);
-        let has_sent_go_away = &mut self.has_sent_go_away;
-        let seen = self.outbound.pass(bytes, |sight| *has_sent_go_away |= matches!(sight, Sight::GoAway(_)));
-        debug_assert!(seen.is_ok(), "yamux splits what we send");
+        let Self { outbound, shared, pinged, has_sent_go_away, .. } = self;
+        outbound.pass(bytes, |head| match head.tag {
+            Tag::Data if head.length > 0 => shared.register.depart(head.id),
+            Tag::Ping if !head.is_ack() => *pinged = Some(Instant::now()),
+            Tag::GoAway => *has_sent_go_away = true,
+            _ => {}
+        });
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -195,23 +169,57 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             self.verdict.get_or_insert(CloseReason::PeerLeft);
             return Ok(());
         }
-        self.bytes_received =
-            self.bytes_received.wrapping_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        let Self { inbound, verdict, shared, .. } = self;
-        let passed = inbound.pass(bytes, |sight| match sight {
-            Sight::Reset(id) => shared.reset(id),
-            Sight::GoAway(0) => {
-                verdict.get_or_insert(CloseReason::PeerLeft);
-            }
-            Sight::GoAway(code) => {
-                verdict.get_or_insert(CloseReason::PeerRefused(code));
+        self.bytes_received = self.bytes_received.wrapping_add(wide(bytes.len()));
+        let Self { inbound, verdict, shared, pinged, .. } = self;
+        let mut is_refused = false;
+        inbound.pass(bytes, |head| {
+            if let Some(reason) = look(head, shared, pinged) {
+                is_refused |= matches!(reason, CloseReason::Violation(_));
+                verdict.get_or_insert(reason);
             }
         });
-        passed.map_err(|error| {
-            verdict.get_or_insert(CloseReason::Violation("frame body too large"));
-            io::Error::new(io::ErrorKind::InvalidData, error)
-        })
+        // yamux must not see a frame that is refused: it would take memory for its body.
+        if is_refused { Err(io::ErrorKind::InvalidData.into()) } else { Ok(()) }
     }
+}
+
+/// What a frame of the peer means for the session; `Some` ends it.
+fn look(head: Head, shared: &Shared, pinged: &mut Option<Instant>) -> Option<CloseReason> {
+    if head.is_reset() {
+        shared.register.reset(head.id);
+    }
+    match head.tag {
+        Tag::Data => {
+            let body_bytes = usize::try_from(head.length).unwrap_or(usize::MAX);
+            if body_bytes > FRAME_BODY_BYTES_TAKEN_MAX {
+                return Some(CloseReason::Violation("frame body too large"));
+            }
+            if head.is_syn() {
+                shared.register.enter(head.id);
+            }
+            let overrun = shared.register.arrive(head.id, body_bytes).err();
+            overrun.map(|Overrun| CloseReason::Violation("more than the credit of a stream"))
+        }
+        Tag::WindowUpdate => {
+            if head.is_syn() {
+                shared.register.enter(head.id);
+            }
+            None
+        }
+        Tag::Ping => {
+            if let Some(asked) = pinged.take_if(|_| head.is_ack()) {
+                shared.line.measured(asked.elapsed());
+            }
+            None
+        }
+        Tag::GoAway if head.length == 0 => Some(CloseReason::PeerLeft),
+        Tag::GoAway => Some(CloseReason::PeerRefused(head.length)),
+        Tag::Other => None,
+    }
+}
+
+fn wide(bytes: usize) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> futures::io::AsyncRead for Link<T> {
@@ -238,49 +246,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> futures::io::AsyncWrite for Link<T> {
     /// Nothing: the driver shuts the connection down after it has dropped yamux.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Unsent;
-    use crate::limits::{COALESCED_BYTES_KEPT, COALESCED_BYTES_MAX};
-
-    #[test]
-    fn the_buffer_takes_so_much_and_no_more() {
-        let mut unsent = Unsent::default();
-        unsent.append(&[0; 100]);
-        for (more, fits) in [
-            (COALESCED_BYTES_MAX - 101, true),
-            (COALESCED_BYTES_MAX - 100, true),
-            (COALESCED_BYTES_MAX - 99, false),
-        ] {
-            assert_eq!(unsent.has_room_for(more), fits);
-        }
-    }
-
-    #[test]
-    fn a_buffer_that_is_sent_in_part_keeps_order_and_bound() {
-        let mut unsent = Unsent::default();
-        unsent.append(&vec![1; COALESCED_BYTES_MAX - 1]);
-        unsent.advance(10);
-        unsent.append(&[2; 11]);
-        assert_eq!(unsent.rest().len(), COALESCED_BYTES_MAX);
-        assert!(unsent.rest().ends_with(&[2; 11]) && unsent.bytes.len() <= COALESCED_BYTES_MAX);
-        unsent.advance(COALESCED_BYTES_MAX);
-        assert!(unsent.rest().is_empty());
-    }
-
-    #[test]
-    fn an_idle_connection_keeps_little() {
-        let mut unsent = Unsent::default();
-        unsent.append(&vec![1; COALESCED_BYTES_MAX]);
-        unsent.advance(COALESCED_BYTES_MAX);
-        unsent.flushed();
-        assert!(unsent.bytes.capacity() >= COALESCED_BYTES_MAX, "a busy one keeps it");
-        unsent.append(&[1; COALESCED_BYTES_KEPT]);
-        unsent.advance(COALESCED_BYTES_KEPT);
-        unsent.flushed();
-        assert_eq!(unsent.bytes.capacity(), 0);
     }
 }

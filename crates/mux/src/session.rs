@@ -8,7 +8,11 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{close::Closed, shared::Shared, stream::Stream};
+use crate::{
+    close::Closed,
+    shared::{Known, Shared},
+    stream::Stream,
+};
 
 /// Why no stream was opened. The agent has seen nothing of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +20,7 @@ pub enum OpenError {
     /// The session has ended or is about to.
     #[error("session has ended")]
     Closed,
-    /// As many streams are open as may be.
+    /// As many streams are open as may be, or as there is memory for.
     #[error("session has no stream left")]
     Full,
     /// The agent left too many streams unanswered, or takes no bytes at all, for the whole deadline.
@@ -35,7 +39,7 @@ pub struct Session {
 /// A caller of `open` waits behind this. It is dropped unserved once nobody does.
 #[derive(Debug)]
 pub(crate) struct OpenRequest {
-    pub(crate) reply: oneshot::Sender<yamux::Stream>,
+    pub(crate) reply: oneshot::Sender<(yamux::Stream, Known)>,
 }
 
 impl Session {
@@ -57,15 +61,15 @@ impl Session {
         }
         let place = self.shared.enter().ok_or(OpenError::Full)?;
         // Before the stream is there: noted afterwards, the answer might have been heard already.
-        self.shared.ask();
+        self.shared.line.ask();
         let (reply, opened) = oneshot::channel();
         self.requests.try_send(OpenRequest { reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => OpenError::Full,
             mpsc::error::TrySendError::Closed(_) => OpenError::Closed,
         })?;
         let raw = timeout(self.open_deadline, opened).await.map_err(|_| OpenError::Stalled)?;
-        let raw = raw.map_err(|_| OpenError::Closed)?;
-        Stream::open(raw, place, header).map_err(|_| OpenError::Closed)
+        let (raw, known) = raw.map_err(|_| OpenError::Closed)?;
+        Stream::open(raw, known.seat(place), header).map_err(|_| OpenError::Closed)
     }
 
     /// Streams that are open or being opened.
@@ -84,7 +88,7 @@ impl Session {
     /// zero if it owes nothing. A link that is dead and does not say so shows here long before the heartbeat gives it up.
     #[must_use]
     pub fn unanswered_for(&self) -> Duration {
-        self.shared.unanswered_for()
+        self.shared.line.unanswered_for()
     }
 
     /// Tells when the session has ended, and why.

@@ -21,7 +21,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let streams_max = config.streams_opened_max();
-    let shared = Shared::new(streams_max);
+    let shared = Shared::new(streams_max, config);
     let (control, pipe) = Control::pair(&shared);
     // Callers hold a place in the gate, so there are never more of them than places; those who have gone are cleared.
     let (requests, queue) = mpsc::channel(streams_max.max(1));
@@ -36,7 +36,7 @@ where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let streams_max = config.streams_accepted_max();
-    let shared = Shared::new(streams_max);
+    let shared = Shared::new(streams_max, config);
     let (control, pipe) = Control::pair(&shared);
     // A stream in the queue holds a place in the gate, so the queue is never full.
     let (arrivals, streams) = mpsc::channel(streams_max);

@@ -1,18 +1,25 @@
 //! What the driver, the session and every stream of one connection share.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    task::Waker,
 };
 
 use futures::task::AtomicWaker;
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
-use crate::close::{CloseReason, Closed};
+use crate::{
+    budget::{Budget, Grant},
+    close::{CloseReason, Closed},
+    config::Config,
+    limits::{QUEUE_FRAMES_ALONE, QUEUE_FRAMES_SHARED, SESSION_STREAM_BYTES_MAX, STREAM_BYTES_RESERVED},
+    line::Line,
+    lock::lock,
+    register::{Parked, Register},
+};
 
 /// State of one connection that outlives a single poll of the driver. Holds no stream and no I/O.
 #[derive(Debug)]
@@ -20,69 +27,49 @@ pub(crate) struct Shared {
     streams_max: usize,
     streams: AtomicUsize,
     busy: AtomicUsize,
-    parked: Mutex<HashMap<u32, Arc<Parked>>>,
+    budget: Budget,
+    pub(crate) register: Register,
+    pub(crate) line: Line,
     asked: Mutex<Option<&'static str>>,
     is_closed: AtomicBool,
-    /// Bytes that the peer has sent so far.
-    heard: AtomicU64,
-    question: Mutex<Option<Question>>,
     reason: watch::Sender<Option<CloseReason>>,
     driver: AtomicWaker,
 }
 
-/// Something that the peer answers at once, if it is there: a ping, or a stream.
-#[derive(Debug, Clone, Copy)]
-struct Question {
-    /// What had been heard of the peer when it was asked.
-    heard: u64,
-    at: Instant,
-}
-
-/// The tasks that wait on one stream, and whether the peer has reset it. yamux wakes them too, but neither after
-/// `poll_close` nor after a panic, and it tells a reset only to who asks at the right moment.
-#[derive(Debug, Default)]
-pub(crate) struct Parked {
-    pub(crate) reader: AtomicWaker,
-    pub(crate) writer: AtomicWaker,
-    reset: AtomicBool,
-}
-
-impl Parked {
-    pub(crate) fn is_reset(&self) -> bool {
-        self.reset.load(Ordering::Acquire)
-    }
-
-    fn wake(&self) {
-        self.reader.wake();
-        self.writer.wake();
-    }
-}
-
 impl Shared {
-    pub(crate) fn new(streams_max: usize) -> Arc<Self> {
+    pub(crate) fn new(streams_max: usize, config: &Config) -> Arc<Self> {
         Arc::new(Self {
             streams_max,
             streams: AtomicUsize::new(0),
             busy: AtomicUsize::new(0),
-            parked: Mutex::default(),
+            budget: config.budget.part(SESSION_STREAM_BYTES_MAX),
+            register: Register::new(),
+            line: Line::default(),
             asked: Mutex::default(),
             is_closed: AtomicBool::new(false),
-            heard: AtomicU64::new(0),
-            question: Mutex::default(),
             reason: watch::Sender::new(None),
             driver: AtomicWaker::new(),
         })
     }
 
-    /// Takes a place for one stream, or `None` when all are taken.
+    /// Takes a place for one stream and the memory that it may need, or `None` when either is used up.
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
         let grown = |streams: usize| streams.checked_add(1).filter(|grown| *grown <= self.streams_max);
         self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown).ok()?;
-        Some(Place(Arc::clone(self)))
+        let grant = self.budget.admit(STREAM_BYTES_RESERVED);
+        if grant.is_none() {
+            self.streams.fetch_sub(1, Ordering::AcqRel);
+        }
+        grant.map(|reserved| Place { shared: Arc::clone(self), _reserved: reserved })
     }
 
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::Acquire)
+    }
+
+    /// Memory for a window that grows.
+    pub(crate) fn growth(&self) -> Grant {
+        self.budget.none()
     }
 
     /// Streams with bytes under way, which decides how large records are.
@@ -98,38 +85,13 @@ impl Shared {
         self.busy.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Notes how many bytes the peer has sent so far.
-    pub(crate) fn hear(&self, bytes: u64) {
-        self.heard.store(bytes, Ordering::Relaxed);
-    }
-
-    /// Notes that the peer was asked something that it answers at once.
-    pub(crate) fn ask(&self) {
-        let heard = self.heard.load(Ordering::Relaxed);
-        let mut question = lock(&self.question);
-        if question.is_none_or(|asked| asked.heard != heard) {
-            *question = Some(Question { heard, at: Instant::now() });
-        }
-    }
-
-    /// For how long the peer has been asked without sending a byte.
-    pub(crate) fn unanswered_for(&self) -> Duration {
-        let heard = self.heard.load(Ordering::Relaxed);
-        let waiting = lock(&self.question).filter(|asked| asked.heard == heard);
-        waiting.map_or(Duration::ZERO, |asked| asked.at.elapsed())
-    }
-
     pub(crate) fn has_room(&self) -> bool {
         self.streams() < self.streams_max
     }
 
-    /// Called by the connection when the peer's RST for `id` goes by.
-    pub(crate) fn reset(&self, id: u32) {
-        let parked = lock(&self.parked).get(&id).cloned();
-        if let Some(parked) = parked {
-            parked.reset.store(true, Ordering::Release);
-            parked.wake();
-        }
+    /// Frames of one stream that may wait for the connection.
+    fn queue_frames_max(&self) -> usize {
+        if self.busy() > 1 || self.line.is_blocked() { QUEUE_FRAMES_SHARED } else { QUEUE_FRAMES_ALONE }
     }
 
     /// Asks the driver to end the connection. The first word wins.
@@ -146,7 +108,7 @@ impl Shared {
         self.driver.wake();
     }
 
-    pub(crate) fn register_driver(&self, waker: &std::task::Waker) {
+    pub(crate) fn register_driver(&self, waker: &Waker) {
         self.driver.register(waker);
     }
 
@@ -170,58 +132,94 @@ impl Shared {
             first
         });
         self.is_closed.store(true, Ordering::Release);
-        let parked: Vec<_> = lock(&self.parked).values().cloned().collect();
-        for stream in parked {
+        for stream in self.register.all() {
             stream.wake();
         }
     }
 }
 
-/// One stream's place in the gate; dropping it frees the place.
+/// One stream's place in the gate, with its share of memory; dropping it frees both.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Shared>);
-
-impl Place {
-    /// Makes the stream with this id known, so that resets and the end of the connection reach it.
-    pub(crate) fn seat(self, id: u32) -> Seat {
-        let parked = Arc::new(Parked::default());
-        lock(&self.0.parked).insert(id, Arc::clone(&parked));
-        Seat { id, parked, place: self }
-    }
+pub(crate) struct Place {
+    shared: Arc<Shared>,
+    _reserved: Grant,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::AcqRel);
+        self.shared.streams.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Makes a stream known by its id for as long as this lives, and until yamux has forgotten it: its frames are counted,
+/// and resets and the end of the connection reach it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    shared: Arc<Shared>,
+    parked: Arc<Parked>,
+}
+
+impl Known {
+    pub(crate) fn new(shared: &Arc<Shared>, id: u32) -> Self {
+        Self { shared: Arc::clone(shared), parked: shared.register.enter(id) }
+    }
+
+    pub(crate) fn seat(self, place: Place) -> Seat {
+        Seat { known: self, _place: place }
+    }
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        self.shared.register.leave(self.parked.id());
     }
 }
 
 /// The place of a stream that has an id.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    id: u32,
-    parked: Arc<Parked>,
-    place: Place,
+    known: Known,
+    _place: Place,
 }
 
 impl Seat {
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.place.0
+        &self.known.shared
     }
 
     pub(crate) fn parked(&self) -> &Parked {
-        &self.parked
+        &self.known.parked
     }
 
     /// Whether the peer or the connection has ended this stream without a word.
     pub(crate) fn is_severed(&self) -> bool {
-        self.parked.is_reset() || self.shared().is_closed()
+        self.parked().is_reset() || self.shared().is_closed()
     }
-}
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        lock(&self.shared().parked).remove(&self.id);
+    /// How many bytes the next frame may have; `None` while the peer or the connection takes no more. The writer is
+    /// woken when that changes, and the peer is asked.
+    pub(crate) fn room(&self) -> Option<usize> {
+        if self.parked().is_queue_full(self.shared().queue_frames_max()) {
+            return None;
+        }
+        let bytes = self.parked().bytes_sendable();
+        if bytes == 0 && self.parked().owe_question() {
+            self.owe();
+        }
+        (bytes > 0).then_some(bytes)
+    }
+
+    /// Lets the peer send so many bytes more.
+    pub(crate) fn give(&self, bytes: usize) {
+        self.parked().allow(bytes);
+        self.parked().owe_bytes(bytes);
+        self.owe();
+    }
+
+    fn owe(&self) {
+        if self.shared().register.owe(&self.known.parked) {
+            self.shared().wake_driver();
+        }
     }
 }
 
@@ -233,9 +231,4 @@ impl Drop for Teardown {
     fn drop(&mut self) {
         self.0.close(CloseReason::Dropped);
     }
-}
-
-/// No critical section here can leave the value half changed, so a poisoned lock is as good as any.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,10 +22,11 @@ pub use error::StreamError;
 pub(crate) use packets::{Block, Packets};
 
 use crate::{
-    shared::{Place, Seat},
+    shared::Seat,
     stream::{
         inbound::Inbound,
         outbound::{Outbound, Phase},
+        window::Window,
     },
 };
 
@@ -33,6 +34,7 @@ mod error;
 mod inbound;
 mod outbound;
 mod packets;
+mod window;
 
 /// What the agent says about the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,9 +56,9 @@ pub enum Answer {
 /// must do both, reading and writing, because both wait for the same thing.
 #[derive(Debug)]
 pub struct Stream {
-    // Fields drop in this order, after `drop`: the place is free a moment before yamux knows, for which its own limit has room.
-    seat: Seat,
+    // Fields drop in this order, after `drop`: as long as yamux knows the stream its frames are counted.
     raw: yamux::Stream,
+    seat: Seat,
     inbound: Inbound,
     outbound: Outbound,
 }
@@ -64,29 +66,30 @@ pub struct Stream {
 impl Stream {
     /// A stream that this side opened. Its header is under way when this returns: yamux announces a stream with the
     /// first bytes only, and a new stream always has room for them.
-    pub(crate) fn open(raw: yamux::Stream, place: Place, header: &StreamHeader) -> Result<Self, StreamError> {
-        let mut stream = Self::new(raw, place, Inbound::of_opener(), (Phase::Open, Some(EARLY_BYTES_MAX)));
+    pub(crate) fn open(raw: yamux::Stream, seat: Seat, header: &StreamHeader) -> Result<Self, StreamError> {
+        let inbound = Inbound::of_opener(Window::new(seat.shared().growth()));
+        let mut stream = Self::new(raw, seat, inbound, (Phase::Open, Some(EARLY_BYTES_MAX)));
         stream.send_now(&header.encode())?;
         Ok(stream)
     }
 
     /// A stream that the peer opened. The peer is told at once that it was accepted: yamux counts unanswered streams
     /// and stops opening at 256 of them.
-    pub(crate) fn accept(raw: yamux::Stream, place: Place) -> Result<Self, StreamError> {
-        let mut stream = Self::new(raw, place, Inbound::of_acceptor(), (Phase::OwesAnswer, None));
+    pub(crate) fn accept(raw: yamux::Stream, seat: Seat) -> Result<Self, StreamError> {
+        let inbound = Inbound::of_acceptor(Window::new(seat.shared().growth()));
+        let mut stream = Self::new(raw, seat, inbound, (Phase::OwesAnswer, None));
         stream.send_now(&RecordHeader::ACCEPTED.encode())?;
         Ok(stream)
     }
 
     fn new(
         raw: yamux::Stream,
-        place: Place,
+        seat: Seat,
         inbound: Inbound,
         (phase, early_left): (Phase, Option<usize>),
     ) -> Self {
-        let seat = place.seat(raw.id().val());
         let outbound = Outbound::new(phase, early_left, seat.shared());
-        Self { seat, raw, inbound, outbound }
+        Self { raw, seat, inbound, outbound }
     }
 
     fn send_now(&mut self, bytes: &[u8]) -> Result<(), StreamError> {

@@ -10,6 +10,7 @@
 pub mod capability;
 mod codes;
 pub mod control;
+pub mod credit;
 mod fixed;
 mod hex;
 pub mod limits;

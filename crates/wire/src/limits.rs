@@ -29,6 +29,15 @@ pub const RECORD_DATA_BYTES_MAX: usize = 16_368;
 /// Bytes that the node may send on a data stream before the agent said whether it reached the upstream.
 pub const EARLY_BYTES_MAX: usize = 65_536;
 
+/// What each side of a new data stream may send, counted as [`FRAME_CREDIT_BYTES`] says, before the other gives it more:
+/// [`EARLY_BYTES_MAX`] of data in frames of a usual size, with their headers. It is also what a stream can make its
+/// reader hold at any time, so it is small; a thousand of them are 72 MiB.
+pub const INITIAL_CREDIT_BYTES: usize = 73_728;
+
+/// What a frame of yamux takes from the credit of its stream beside the bytes of its body: about the memory that it
+/// costs whoever holds it, so that frames of one byte are no way to more of it.
+pub const FRAME_CREDIT_BYTES: usize = 64;
+
 /// How far the clocks of the minting and the verifying side may differ.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(1);
 

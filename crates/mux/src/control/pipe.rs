@@ -70,6 +70,11 @@ impl ControlPipe {
         read
     }
 
+    /// What has been read since this was asked last, counted like credit.
+    pub(crate) fn take_owed(&mut self) -> usize {
+        self.packets.take_owed()
+    }
+
     /// Hands out what has arrived, up to the bound of the queue.
     pub(crate) fn read(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         while self.has_room() && self.deliver(cx) {

@@ -14,6 +14,7 @@ use crate::{
     stream::{
         Answer, StreamError,
         packets::{Block, Packets},
+        window::Window,
     },
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Inbound {
     expects: Expects,
     /// Data that came before our own answer; it is read first.
     early: BytesMut,
+    window: Window,
 }
 
 /// What the next bytes are.
@@ -50,16 +52,16 @@ type Raw<'a> = (&'a mut yamux::Stream, &'a Seat);
 
 impl Inbound {
     /// Of a stream that this side opened: the peer's answers come first.
-    pub(crate) fn of_opener() -> Self {
-        Self::new(Expects::Accepted)
+    pub(crate) fn of_opener(window: Window) -> Self {
+        Self::new(Expects::Accepted, window)
     }
 
     /// Of a stream that the peer opened; its header has been read with [`Inbound::poll_stream_header`].
-    pub(crate) fn of_acceptor() -> Self {
-        Self::new(Expects::Bytes(Answer::Dialled))
+    pub(crate) fn of_acceptor(window: Window) -> Self {
+        Self::new(Expects::Bytes(Answer::Dialled), window)
     }
 
-    fn new(expects: Expects) -> Self {
+    fn new(expects: Expects, window: Window) -> Self {
         Self {
             packets: Packets::default(),
             header: Block::new(),
@@ -67,6 +69,7 @@ impl Inbound {
             next: Next::Header,
             expects,
             early: BytesMut::new(),
+            window,
         }
     }
 
@@ -77,7 +80,8 @@ impl Inbound {
         block: &mut Block<STREAM_HEADER_LEN>,
         raw: Raw<'_>,
     ) -> Poll<Result<[u8; STREAM_HEADER_LEN], StreamError>> {
-        block.poll_fill(cx, &mut self.packets, raw).map(|bytes| bytes.ok_or(StreamError::Cut))
+        let (raw, seat) = raw;
+        block.poll_fill(cx, &mut self.packets, (raw, Some(seat))).map(|bytes| bytes.ok_or(StreamError::Cut))
     }
 
     /// Waits for the agent's answer. Data cannot come before it.
@@ -188,15 +192,27 @@ impl Inbound {
     }
 
     /// Gets one step further; what came of it is in `next`.
-    fn poll_step(&mut self, cx: &mut Context<'_>, (raw, seat): &mut Raw<'_>) -> Poll<()> {
+    fn poll_step(&mut self, cx: &mut Context<'_>, raw: &mut Raw<'_>) -> Poll<()> {
+        let polled = self.poll_record(cx, raw);
+        let (_, seat) = raw;
+        if self.early.is_empty() {
+            self.window.read(self.packets.take_owed(), seat);
+        }
+        if polled.is_pending() {
+            self.window.ran_dry(seat);
+        }
+        polled
+    }
+
+    fn poll_record(&mut self, cx: &mut Context<'_>, (raw, seat): &mut Raw<'_>) -> Poll<()> {
         let packets = &mut self.packets;
         self.next = match self.next {
-            Next::Header => match ready!(self.header.poll_fill(cx, packets, (raw, seat))) {
+            Next::Header => match ready!(self.header.poll_fill(cx, packets, (raw, Some(seat)))) {
                 Some(bytes) => self.place(bytes).unwrap_or_else(|error| Next::Nothing(Err(error))),
                 None => Next::Nothing(Err(StreamError::Cut)),
             },
             Next::AbortCode => {
-                let body = ready!(self.abort.poll_fill(cx, packets, (raw, seat)));
+                let body = ready!(self.abort.poll_fill(cx, packets, (raw, Some(seat))));
                 Next::Nothing(Err(
                     body.map_or(StreamError::Cut, |body| StreamError::Aborted(abort_code(body)))
                 ))

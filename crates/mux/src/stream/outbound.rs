@@ -71,7 +71,7 @@ impl Outbound {
         self.phase == Phase::Ended && self.staged.is_empty()
     }
 
-    /// Waits until nothing is staged. A full window or queue of yamux is what it waits for.
+    /// Waits until nothing is staged. Credit, a queue and yamux's window are what it waits for.
     pub(crate) fn poll_drain(
         &mut self,
         cx: &mut Context<'_>,
@@ -82,8 +82,10 @@ impl Outbound {
             if seat.is_severed() {
                 return Poll::Ready(Err(StreamError::Cut));
             }
+            let Some(room) = seat.room() else { return Poll::Pending };
             let rest = self.staged.get(self.sent..).unwrap_or_default();
-            let written = ready!(Pin::new(&mut *raw).poll_write(cx, rest)).map_err(|_| StreamError::Cut)?;
+            let rest = rest.get(..room).unwrap_or(rest);
+            let written = ready!(poll_frame(cx, rest, (&mut *raw, seat))).map_err(|_| StreamError::Cut)?;
             self.sent = self.sent.saturating_add(written);
         }
         self.staged.clear();
@@ -197,6 +199,17 @@ impl Outbound {
     fn count_early(&mut self, bytes: usize) {
         self.early_left = self.early_left.map(|left| left.saturating_sub(bytes));
     }
+}
+
+/// Gives yamux one frame, and counts it.
+fn poll_frame(cx: &mut Context<'_>, body: &[u8], (raw, seat): Raw<'_>) -> Poll<std::io::Result<usize>> {
+    seat.parked().sending();
+    let written = Pin::new(raw).poll_write(cx, body);
+    match &written {
+        Poll::Ready(Ok(bytes)) => seat.parked().sent(*bytes),
+        _ => seat.parked().not_sent(),
+    }
+    written
 }
 
 /// Whether this stream has bytes under way: from a write until the next flush that finds nothing left.

@@ -7,13 +7,14 @@ use std::{
 
 use futures::Stream as _;
 
-use crate::shared::Seat;
+use crate::{register::frame_cost, shared::Seat};
 
 /// The frame body that is being read.
 #[derive(Debug, Default)]
 pub(crate) struct Packets {
     packet: Option<yamux::Packet>,
     read: usize,
+    owed: usize,
 }
 
 impl Packets {
@@ -38,6 +39,7 @@ impl Packets {
             let Some(Ok(packet)) = next else { return Poll::Ready(false) };
             self.packet = Some(packet);
             self.read = 0;
+            self.release();
         }
         Poll::Ready(true)
     }
@@ -49,8 +51,19 @@ impl Packets {
 
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.read = self.read.saturating_add(bytes);
-        if self.rest().is_empty() {
-            self.packet = None;
+        self.release();
+    }
+
+    /// What the frames cost that have been read to their ends since this was asked last.
+    pub(crate) fn take_owed(&mut self) -> usize {
+        std::mem::take(&mut self.owed)
+    }
+
+    fn release(&mut self) {
+        if self.rest().is_empty()
+            && let Some(packet) = self.packet.take()
+        {
+            self.owed = self.owed.saturating_add(frame_cost(packet.as_ref().len()));
             self.read = 0;
         }
     }
@@ -73,10 +86,10 @@ impl<const N: usize> Block<N> {
         &mut self,
         cx: &mut Context<'_>,
         packets: &mut Packets,
-        (raw, seat): (&mut yamux::Stream, &Seat),
+        (raw, seat): (&mut yamux::Stream, Option<&Seat>),
     ) -> Poll<Option<[u8; N]>> {
         while self.filled < N {
-            if !ready!(packets.poll_more(cx, raw, Some(seat))) {
+            if !ready!(packets.poll_more(cx, raw, seat)) {
                 return Poll::Ready(None);
             }
             let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
@@ -89,5 +102,11 @@ impl<const N: usize> Block<N> {
         }
         self.filled = 0;
         Poll::Ready(Some(self.bytes))
+    }
+}
+
+impl<const N: usize> Default for Block<N> {
+    fn default() -> Self {
+        Self::new()
     }
 }

@@ -81,6 +81,7 @@ async fn a_pump_waits_too() {
 async fn nothing_is_bounded_after_the_answer() {
     let (mut raw, mut stream) = opened().await;
     raw.data(ACK, 2, &dialled()).await;
+    raw.credit(2, 1 << 20).await;
     assert_eq!(within(stream.answer()).await, Ok(Answer::Dialled));
     stream.write_all(&vec![7; 2 * EARLY_BYTES_MAX]).await.unwrap();
     assert_eq!(data_of_2(&mut raw, 2 * EARLY_BYTES_MAX).await.len(), 2 * EARLY_BYTES_MAX);

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 
 use adit_mux::{Answer, Config, Session, Stream, StreamError};
+use adit_wire::limits::{FRAME_CREDIT_BYTES, INITIAL_CREDIT_BYTES};
 use adit_wire::record::{AbortCode, RecordError, RecordHeader, RecordKind, abort, abort_code};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -234,19 +235,19 @@ async fn an_abort_without_room_is_a_cut() {
     let mut case = opened().await;
     case.raw.data(ACK, 2, &dialled()).await;
     let full = vec![7; 300 << 10];
-    let written = {
+    let spent = {
         let write = case.stream.write_all(&full);
         tokio::pin!(write);
-        let mut bytes = 0;
-        while bytes < (256 << 10) - header().encode().len() {
+        let mut spent = header().encode().len() + FRAME_CREDIT_BYTES;
+        while spent < INITIAL_CREDIT_BYTES {
             tokio::select! {
                 _ = &mut write => break,
-                frame = case.raw.next_of(2) => bytes += frame.body.len(),
+                frame = case.raw.next_of(2) => spent += frame.body.len() + FRAME_CREDIT_BYTES,
             }
         }
-        bytes
+        spent
     };
-    assert_eq!(written, (256 << 10) - header().encode().len(), "the window is used up");
+    assert_eq!(spent, INITIAL_CREDIT_BYTES, "the credit is used up");
     case.stream.abort(AbortCode::VisitorGone);
     assert_eq!(until_reset(&mut case.raw).await, []);
 }

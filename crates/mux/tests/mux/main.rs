@@ -9,6 +9,7 @@
 
 mod closing;
 mod control;
+mod credit;
 mod early;
 mod endings;
 mod gate;

@@ -142,7 +142,7 @@ async fn a_socket_with_a_buffer_is_flushed_when_nothing_more_comes() {
 #[tokio::test]
 async fn a_cut_is_seen_while_the_socket_takes_nothing() {
     let (mut case, _service) = with_pipe(16).await;
-    case.stream.write_all(&vec![1; 100_000]).await.unwrap();
+    case.stream.write_all(&vec![1; 60_000]).await.unwrap();
     case.stream.flush().await.unwrap();
     until(|| case.traffic.to_io_bytes() == 16).await;
     drop(case.stream);
@@ -166,12 +166,12 @@ async fn what_was_complete_is_delivered_though_the_peer_has_gone() {
     service.shutdown().await.unwrap();
     let mut read = Vec::new();
     within(case.stream.read_to_end(&mut read)).await.unwrap();
-    case.stream.write_all(&vec![9; 100_000]).await.unwrap();
+    case.stream.write_all(&vec![9; 60_000]).await.unwrap();
     case.stream.shutdown().await.unwrap();
     drop(case.stream);
     let mut heard = Vec::new();
     within(service.read_to_end(&mut heard)).await.unwrap();
-    assert_eq!(heard, vec![9; 100_000]);
+    assert_eq!(heard, vec![9; 60_000]);
     assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Complete);
 }
 
@@ -179,22 +179,22 @@ async fn what_was_complete_is_delivered_though_the_peer_has_gone() {
 async fn a_server_delivers_an_answer_whose_upstream_stopped_reading() {
     let (visitor, mut browser) = duplex(16);
     let mut case = pumped_within(visitor, PumpLimits::of_server()).await;
-    case.stream.write_all(&vec![9; 100_000]).await.unwrap();
+    case.stream.write_all(&vec![9; 60_000]).await.unwrap();
     case.stream.shutdown().await.unwrap();
     drop(case.stream);
     let mut heard = Vec::new();
     within(browser.read_to_end(&mut heard)).await.unwrap();
-    assert_eq!(heard, vec![9; 100_000]);
+    assert_eq!(heard, vec![9; 60_000]);
     assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Unread);
 
     let (visitor, mut browser) = duplex(16);
     let mut case = pumped_within(visitor, PumpLimits::of_server()).await;
-    case.stream.write_all(&vec![9; 100_000]).await.unwrap();
+    case.stream.write_all(&vec![9; 60_000]).await.unwrap();
     case.stream.flush().await.unwrap();
     drop(case.stream);
     let mut heard = Vec::new();
     within(browser.read_to_end(&mut heard)).await.unwrap();
-    assert_eq!(heard, vec![9; 100_000]);
+    assert_eq!(heard, vec![9; 60_000]);
     assert_eq!(within(case.pump).await.unwrap(), PumpEnd::Cut, "no end was sent");
 }
 

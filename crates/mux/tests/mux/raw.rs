@@ -3,6 +3,7 @@
 use adit_mux::{Config, Control, Driver, Incoming, Session, connect, serve};
 use adit_wire::{
     control::{self, Frame},
+    credit::Credit,
     record::{RECORD_HEADER_LEN, RecordHeader, RecordKind},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -19,6 +20,9 @@ pub const RST: u8 = 8;
 
 /// The id of the control stream: the agent is yamux's client and opens it first.
 pub const CONTROL: u32 = 1;
+
+/// The id of the credit stream, which it opens second.
+pub const CREDIT: u32 = 3;
 
 /// One yamux frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,10 +46,11 @@ impl Raw {
         Self { io, decoder: control::Decoder::new(), undecoded: Vec::new() }
     }
 
-    /// A server under test, whose agent is the raw peer. The control stream is open.
+    /// A server under test, whose agent is the raw peer. The control stream and the credit stream are open.
     pub async fn agent_of(config: &Config) -> (Self, Session, Control, Driver<DuplexStream>) {
         let (mut raw, session, control, driver) = Self::silent_agent_of(config);
         raw.control(&Frame::Pong { nonce: 0 }, SYN).await;
+        raw.data(SYN, CREDIT, &Credit::HELLO.encode()).await;
         (raw, session, control, driver)
     }
 
@@ -81,24 +86,50 @@ impl Raw {
         self.data(flags, CONTROL, &bytes).await;
     }
 
+    /// Lets the side under test send so many bytes more on a stream.
+    pub async fn credit(&mut self, stream: u32, bytes: u32) {
+        self.data(0, CREDIT, &Credit { stream, bytes }.encode()).await;
+    }
+
+    /// The next ping of yamux's own, which is not answered.
+    pub async fn next_ping(&mut self) -> u32 {
+        loop {
+            let frame = self.next_of_any().await.expect("connection ended");
+            if frame.tag == PING && frame.flags == SYN {
+                return frame.length;
+            }
+        }
+    }
+
+    /// Comes back when all that was sent before has been handled.
+    pub async fn settled(&mut self) {
+        self.send(PING, SYN, 0, 7, &[]).await;
+        while self.next().await.expect("connection ended").tag != PING {}
+    }
+
     /// The next frame that is not a ping of yamux's own; those are answered. `None` at the end of the connection.
     pub async fn next(&mut self) -> Option<RawFrame> {
         loop {
-            let mut header = [0; 12];
-            self.io.read_exact(&mut header).await.ok()?;
-            let [version, tag, _, flags, i0, i1, i2, i3, l0, l1, l2, l3] = header;
-            assert_eq!(version, 0);
-            let (id, length) = (u32::from_be_bytes([i0, i1, i2, i3]), u32::from_be_bytes([l0, l1, l2, l3]));
-            let mut body = vec![0; if tag == DATA { usize::try_from(length).unwrap() } else { 0 }];
-            self.io.read_exact(&mut body).await.ok()?;
-            if tag == PING && flags == SYN {
-                let pong = [[0, PING, 0, ACK], [0; 4], length.to_be_bytes()].concat();
+            let frame = self.next_of_any().await?;
+            if frame.tag == PING && frame.flags == SYN {
+                let pong = [[0, PING, 0, ACK], [0; 4], frame.length.to_be_bytes()].concat();
                 // Nobody may be there any more to read it.
                 let _ = self.io.write_all(&pong).await;
                 continue;
             }
-            return Some(RawFrame { tag, flags, id, length, body });
+            return Some(frame);
         }
+    }
+
+    async fn next_of_any(&mut self) -> Option<RawFrame> {
+        let mut header = [0; 12];
+        self.io.read_exact(&mut header).await.ok()?;
+        let [version, tag, _, flags, i0, i1, i2, i3, l0, l1, l2, l3] = header;
+        assert_eq!(version, 0);
+        let (id, length) = (u32::from_be_bytes([i0, i1, i2, i3]), u32::from_be_bytes([l0, l1, l2, l3]));
+        let mut body = vec![0; if tag == DATA { usize::try_from(length).unwrap() } else { 0 }];
+        self.io.read_exact(&mut body).await.ok()?;
+        Some(RawFrame { tag, flags, id, length, body })
     }
 
     /// The next frame of one stream; others are passed over.

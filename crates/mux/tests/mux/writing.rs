@@ -8,6 +8,7 @@ use std::{
 };
 
 use adit_mux::{CloseReason, Config, Session, Stream, limits, serve};
+use adit_wire::credit::Credit;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     task::JoinHandle,
@@ -15,7 +16,7 @@ use tokio::{
 
 use crate::{
     kit::{Dice, header, poll_now, until, within},
-    raw::{ACK, CONTROL, DATA, SYN, WINDOW, data_record, dialled},
+    raw::{ACK, CONTROL, CREDIT, DATA, SYN, WINDOW, data_record, dialled},
 };
 
 /// An io that takes everything and notes how; what it reads is put into it by the test.
@@ -135,14 +136,16 @@ impl Desk {
         let io = Notebook::default();
         let (session, _control, driver) = serve(io.clone(), &Config::default());
         io.feed(DATA, SYN, CONTROL, 0, &[]);
+        io.feed(DATA, SYN, CREDIT, 0, &[]);
         Self { io, session, _driver: tokio::spawn(driver.run()) }
     }
 
-    /// An answered stream with this much window; what was written until then is forgotten.
+    /// An answered stream with this much window and more credit; what was written until then is forgotten.
     async fn stream(&self, id: u32, window: u32) -> Stream {
         let mut stream = within(self.session.open(&header())).await.unwrap();
         self.io.feed(DATA, ACK, id, 8, &dialled());
         self.io.feed(WINDOW, 0, id, window, &[]);
+        self.io.feed(DATA, 0, CREDIT, 8, &Credit { stream: id, bytes: 64 << 20 }.encode());
         within(stream.answer()).await.unwrap();
         self.settle().await;
         self.io.turn_page();

@@ -67,6 +67,11 @@ fn the_bounds() {
         format!("| control frame, whole | {} bytes |", thousands(limits::CONTROL_FRAME_BYTES_MAX)),
         format!("| body of a data record | 1 to {} bytes |", thousands(limits::RECORD_DATA_BYTES_MAX)),
         format!("| data before the agent's answer | {} bytes |", thousands(limits::EARLY_BYTES_MAX)),
+        format!(
+            "| credit of each side of a stream at its start | {} |",
+            thousands(limits::INITIAL_CREDIT_BYTES)
+        ),
+        format!("| cost of a yamux frame beside its body | {} |", limits::FRAME_CREDIT_BYTES),
         format!("| difference of clocks | {} s |", limits::CLOCK_SKEW_MAX.as_secs()),
         format!("| minting keys that a node knows at a time | {} |", limits::KEY_RING_KEYS_MAX),
     ];

@@ -12,6 +12,7 @@ mod bounds;
 mod by_hand;
 mod capability;
 mod control;
+mod credit;
 mod document;
 mod preface;
 mod samples;

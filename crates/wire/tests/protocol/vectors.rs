@@ -18,6 +18,7 @@ vectors! {
     capability = "capability";
     capability_endpoint = "capability-endpoint";
     capability_not_strict = "capability-not-strict";
+    credit = "credit";
     drain = "control-drain";
     goodbye = "control-goodbye";
     ping = "control-ping";

@@ -1,0 +1,189 @@
+//! Memory for streams, granted before it is used.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+/// So much memory as the streams of a process, or of a part of it, may hold for peers that do not read. Clones share one
+/// account. Whatever a peer may send, and whatever may wait for it, is taken from here first: no number of slow readers
+/// exceeds it.
+///
+/// New streams may use all of it, growing windows only the first half, so that a few fast streams shut nobody out.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    account: Arc<Account>,
+}
+
+#[derive(Debug)]
+struct Account {
+    total_bytes: usize,
+    used_bytes: AtomicUsize,
+    whole: Option<Budget>,
+}
+
+impl Budget {
+    /// A budget of its own.
+    #[must_use]
+    pub fn new(total_bytes: usize) -> Self {
+        Self::with(total_bytes, None)
+    }
+
+    /// A part of this budget, for one tenant or one session: what is taken from the part is taken from the whole too.
+    #[must_use]
+    pub fn part(&self, total_bytes: usize) -> Self {
+        Self::with(total_bytes, Some(self.clone()))
+    }
+
+    fn with(total_bytes: usize, whole: Option<Self>) -> Self {
+        Self { account: Arc::new(Account { total_bytes, used_bytes: AtomicUsize::new(0), whole }) }
+    }
+
+    /// All that may be granted.
+    #[must_use]
+    pub fn total_bytes(&self) -> usize {
+        self.account.total_bytes
+    }
+
+    /// What is granted now.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.account.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What a new stream needs, or `None` if it does not fit.
+    pub(crate) fn admit(&self, bytes: usize) -> Option<Grant> {
+        let is_taken = self.take(bytes, |account| account.total_bytes);
+        is_taken.then(|| Grant { budget: self.clone(), bytes })
+    }
+
+    /// A grant of nothing that can grow.
+    pub(crate) fn none(&self) -> Grant {
+        Grant { budget: self.clone(), bytes: 0 }
+    }
+
+    /// Whether new streams will soon be refused.
+    pub(crate) fn is_short(&self) -> bool {
+        let left = self.total_bytes().saturating_sub(self.used_bytes());
+        left < self.total_bytes() / 4 || self.account.whole.as_ref().is_some_and(Self::is_short)
+    }
+
+    fn take(&self, bytes: usize, limit: fn(&Account) -> usize) -> bool {
+        let grown = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit(&self.account));
+        let used = &self.account.used_bytes;
+        if used.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown).is_err() {
+            return false;
+        }
+        let is_taken = self.account.whole.as_ref().is_none_or(|whole| whole.take(bytes, limit));
+        if !is_taken {
+            used.fetch_sub(bytes, Ordering::AcqRel);
+        }
+        is_taken
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.account.used_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        if let Some(whole) = &self.account.whole {
+            whole.give_back(bytes);
+        }
+    }
+}
+
+/// Bytes that were taken from a budget; dropping it gives them back.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    budget: Budget,
+    bytes: usize,
+}
+
+impl Grant {
+    /// Takes more, if that leaves enough for new streams.
+    pub(crate) fn grow(&mut self, bytes: usize) -> bool {
+        let is_taken = self.budget.take(bytes, |account| account.total_bytes / 2);
+        if is_taken {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        is_taken
+    }
+
+    /// Gives some back.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.budget.give_back(bytes);
+    }
+
+    pub(crate) fn is_short(&self) -> bool {
+        self.budget.is_short()
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Budget;
+
+    #[test]
+    fn streams_get_all_of_it_and_no_more() {
+        for (bytes, fits) in [(999, true), (1_000, true), (1_001, false)] {
+            let budget = Budget::new(1_000);
+            let grant = budget.admit(bytes);
+            assert_eq!(grant.is_some(), fits, "{bytes}");
+            assert_eq!(budget.used_bytes(), if fits { bytes } else { 0 });
+            drop(grant);
+            assert_eq!(budget.used_bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn growth_gets_the_first_half() {
+        for (bytes, fits) in [(499, true), (500, true), (501, false)] {
+            let budget = Budget::new(1_000);
+            let mut grant = budget.none();
+            assert_eq!(grant.grow(bytes), fits, "{bytes}");
+            assert!(budget.admit(500).is_some(), "the other half is for new streams");
+        }
+    }
+
+    #[test]
+    fn a_part_takes_from_the_whole() {
+        let whole = Budget::new(1_000);
+        let parts = [whole.part(700), whole.part(700)];
+        let held = parts[0].admit(700);
+        assert!(held.is_some() && parts[0].admit(1).is_none(), "the part is used up");
+        assert!(parts[1].admit(301).is_none(), "the whole is used up");
+        assert_eq!(parts[1].used_bytes(), 0, "what was refused is not counted");
+        assert!(parts[1].admit(300).is_some());
+        drop(held);
+        assert_eq!((whole.used_bytes(), parts[0].used_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_shrinks_is_given_back_once() {
+        let budget = Budget::new(1_000);
+        let mut grant = budget.none();
+        assert!(grant.grow(400));
+        grant.shrink(150);
+        assert_eq!(budget.used_bytes(), 250);
+        grant.shrink(1_000);
+        assert_eq!(budget.used_bytes(), 0);
+        drop(grant);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn it_is_short_in_its_last_quarter() {
+        let whole = Budget::new(1_000);
+        let part = whole.part(2_000);
+        for (used, short) in [(749, false), (750, false), (751, true)] {
+            let held = whole.admit(used);
+            assert!(held.is_some());
+            assert_eq!((whole.is_short(), part.is_short()), (short, short), "{used}");
+        }
+    }
+}

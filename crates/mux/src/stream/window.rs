@@ -1,0 +1,127 @@
+//! How much the peer may send on one stream beyond what has been read of it.
+
+use std::time::Duration;
+
+use adit_wire::limits::INITIAL_CREDIT_BYTES;
+
+use crate::{
+    budget::Grant,
+    limits::{
+        LINE_BYTES_PER_US, NEAR_GROWTH_AFTER_BYTES, NEAR_ROUND_TRIP_MAX, WINDOW_BYTES_MAX,
+        WINDOW_NEAR_BYTES_MAX,
+    },
+    shared::Seat,
+};
+
+/// A stream starts with the credit that the protocol gives it. Its window grows when the peer has used it up while the
+/// reader waited for more: then nothing but the window was in the way. A reader that is slower than its peer never waits,
+/// and what it makes us hold stays small.
+#[derive(Debug)]
+pub(crate) struct Window {
+    bytes: usize,
+    /// Read, and not given back yet.
+    owed: usize,
+    /// Read since the stream began.
+    taken: u64,
+    grown: Grant,
+}
+
+impl Window {
+    pub(crate) fn new(grown: Grant) -> Self {
+        Self { bytes: INITIAL_CREDIT_BYTES, owed: 0, taken: 0, grown }
+    }
+
+    /// Frames that cost so much have been read to their ends.
+    pub(crate) fn read(&mut self, cost: usize, seat: &Seat) {
+        self.owed = self.owed.saturating_add(cost);
+        self.taken = self.taken.saturating_add(u64::try_from(cost).unwrap_or(u64::MAX));
+        if self.owed > 0 && self.owed >= self.bytes / 4 {
+            self.shrink_if_short();
+            self.give(seat);
+        }
+    }
+
+    /// The reader waits, and nothing is here.
+    pub(crate) fn ran_dry(&mut self, seat: &Seat) {
+        if !seat.parked().is_wanted() {
+            return;
+        }
+        let wider = widened(self.bytes, self.taken, seat.shared().line.round_trip());
+        let growth = wider.saturating_sub(self.bytes);
+        if growth > 0 && self.grown.grow(growth) {
+            seat.parked().was_given();
+            self.bytes = wider;
+            self.owed = self.owed.saturating_add(growth);
+            self.give(seat);
+        }
+    }
+
+    fn give(&mut self, seat: &Seat) {
+        if self.owed > 0 {
+            seat.give(std::mem::take(&mut self.owed));
+        }
+    }
+
+    /// Keeps what was read instead of giving it back, as far as the window has grown.
+    fn shrink_if_short(&mut self) {
+        let grown = self.bytes.saturating_sub(INITIAL_CREDIT_BYTES);
+        if grown > 0 && self.grown.is_short() {
+            let kept = grown.min(self.owed);
+            self.bytes = self.bytes.saturating_sub(kept);
+            self.owed = self.owed.saturating_sub(kept);
+            self.grown.shrink(kept);
+        }
+    }
+}
+
+/// The next window for a reader that waits. What a line can hold is its speed times its round trip; where that is little,
+/// only queues would grow, and only a long transfer is worth the memory.
+fn widened(window: usize, taken: u64, round_trip: Option<Duration>) -> usize {
+    let round_trip = round_trip.unwrap_or_default();
+    let is_near = round_trip <= NEAR_ROUND_TRIP_MAX;
+    if is_near && taken < NEAR_GROWTH_AFTER_BYTES {
+        return window;
+    }
+    let us = usize::try_from(round_trip.as_micros()).unwrap_or(usize::MAX);
+    let held_by_line = us.saturating_mul(LINE_BYTES_PER_US);
+    let most = held_by_line.clamp(WINDOW_NEAR_BYTES_MAX, WINDOW_BYTES_MAX);
+    window.saturating_mul(4).min(most).max(window)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::widened;
+    use crate::limits::{NEAR_GROWTH_AFTER_BYTES, WINDOW_BYTES_MAX, WINDOW_NEAR_BYTES_MAX};
+
+    const K: usize = 1024;
+
+    #[test]
+    fn a_near_peer_gets_a_little_more_after_a_while() {
+        for round_trip in [None, Some(Duration::from_micros(80)), Some(Duration::from_millis(1))] {
+            assert_eq!(widened(64 * K, NEAR_GROWTH_AFTER_BYTES - 1, round_trip), 64 * K);
+            assert_eq!(widened(64 * K, NEAR_GROWTH_AFTER_BYTES, None), WINDOW_NEAR_BYTES_MAX);
+        }
+        assert_eq!(widened(WINDOW_NEAR_BYTES_MAX, u64::MAX, None), WINDOW_NEAR_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_far_peer_gets_what_the_line_can_hold() {
+        let far = Some(Duration::from_millis(100));
+        let mut window = 64 * K;
+        let mut steps = Vec::new();
+        while widened(window, 0, far) > window {
+            window = widened(window, 0, far);
+            steps.push(window / K);
+        }
+        assert_eq!(steps, [256, 1_024, 4_096, WINDOW_BYTES_MAX / K]);
+        let five = Some(Duration::from_millis(5));
+        assert_eq!(widened(4 << 20, 0, five), 6_250_000, "10 Gbit/s for 5 ms");
+    }
+
+    #[test]
+    fn a_window_never_becomes_smaller_by_growing() {
+        assert_eq!(widened(WINDOW_BYTES_MAX, u64::MAX, Some(Duration::from_micros(10))), WINDOW_BYTES_MAX);
+    }
+}
