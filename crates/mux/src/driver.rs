@@ -227,6 +227,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
                 Poll::Pending => break,
             };
             has_opened = true;
+            self.shared.lifetime.count();
             if let Some(request) = opening.waiting.pop_front() {
                 // A caller who has gone by now drops the stream, of which the agent has not heard yet.
                 let known = Known::new(&self.shared, raw.id().val());

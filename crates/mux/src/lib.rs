@@ -15,6 +15,7 @@ mod credit;
 mod driver;
 mod heartbeat;
 mod incoming;
+mod lifetime;
 pub mod limits;
 mod line;
 mod link;

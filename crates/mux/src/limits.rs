@@ -59,6 +59,10 @@ pub const QUEUE_FRAMES_SHARED: usize = 2;
 /// Frames of one stream that wait for the connection while it has it for itself: as many as yamux queues.
 pub const QUEUE_FRAMES_ALONE: usize = 12;
 
+/// Streams that one session opens before it asks to be replaced: half of the ids that yamux has. At 10,000 a second that
+/// is after 30 hours, and as long is left for moving.
+pub const STREAMS_OPENED_IN_ALL: u64 = 1 << 30;
+
 /// How long a connection may take none of the bytes that wait for it.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 

@@ -91,6 +91,18 @@ impl Session {
         self.shared.line.unanswered_for()
     }
 
+    /// Whether another session should take the place of this one: it has opened so many streams that their ids will come
+    /// to an end. It still opens more.
+    #[must_use]
+    pub fn is_retiring(&self) -> bool {
+        self.shared.lifetime.is_over()
+    }
+
+    /// Waits until [`Session::is_retiring`]. Cancel-safe.
+    pub async fn retiring(&self) {
+        self.shared.lifetime.over().await;
+    }
+
     /// Tells when the session has ended, and why.
     #[must_use]
     pub fn closed(&self) -> Closed {

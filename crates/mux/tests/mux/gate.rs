@@ -183,3 +183,18 @@ async fn the_ceiling_of_yamux_itself_is_far_away() {
     let error = held.pop().unwrap().send_answer(Answer::Dialled).await;
     assert_eq!(error, Err(StreamError::Cut));
 }
+
+#[tokio::test]
+async fn a_session_that_has_opened_so_many_streams_asks_to_be_replaced_and_goes_on() {
+    let config = Config { streams_opened_in_all: 3, ..Config::default() };
+    let (server, agent) = duplex(64 << 10);
+    let mut pair = pair_over(server, agent, &config);
+    for opened in 1..=10 {
+        let (mut ours, mut theirs) = pair.stream().await;
+        assert_eq!(pair.session.is_retiring(), opened >= 3, "{opened}");
+        within(ours.write_all(b"x")).await.unwrap();
+        within(ours.flush()).await.unwrap();
+        within(theirs.read_exact(&mut [0; 1])).await.unwrap();
+    }
+    within(pair.session.retiring()).await;
+}

@@ -12,6 +12,7 @@ mod control;
 mod credit;
 mod early;
 mod endings;
+mod floods;
 mod gate;
 mod heartbeat;
 mod kit;
