@@ -96,6 +96,9 @@ pub const REVOCATION_MEMORY: Duration = Duration::from_hours(25);
 /// How long a drain waits for requests in flight before they are cut.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long streams may go on in a session that has opened so many that another one takes its place.
+pub const ROTATION_DEADLINE: Duration = Duration::from_mins(30);
+
 /// What a refused agent is told to wait, at least, when the node is too busy or leaving.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 

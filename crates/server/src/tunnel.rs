@@ -26,6 +26,8 @@ pub(crate) struct Tunnel {
 pub(crate) struct Load {
     /// Its agent owes an answer for long: perhaps the link is dead, and nobody has been told yet.
     is_silent: bool,
+    /// Another session should take its place.
+    is_retiring: bool,
     /// Streams that carry something.
     busy: usize,
     /// There is no idle connection to its upstream.
@@ -48,6 +50,7 @@ impl Tunnel {
         let idle = self.pool.len();
         Load {
             is_silent: self.is_silent(),
+            is_retiring: self.session.is_retiring(),
             busy: self.session.open_streams().saturating_sub(idle),
             is_cold: idle == 0,
         }

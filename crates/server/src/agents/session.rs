@@ -18,6 +18,7 @@ use super::claims::{self, Busy, Claims, Outcome};
 use super::preface;
 use crate::limits::{
     BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, DRAIN_DEADLINE, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE,
+    ROTATION_DEADLINE,
 };
 use crate::node::{Node, millis};
 use crate::pool::Pool;
@@ -101,6 +102,7 @@ impl AgentSession {
     /// dropped at any time.
     async fn run(&mut self, control: &mut Control, losses: &mut mpsc::Receiver<Loss>) -> &'static str {
         let (mut draining, mut stopping) = (self.node.shutdown.clone(), self.node.shutdown.clone());
+        let retiring = self.session.clone();
         let mut drain_told = false;
         loop {
             let step = tokio::select! {
@@ -116,6 +118,11 @@ impl AgentSession {
                 () = draining.draining(), if !drain_told => {
                     drain_told = true;
                     let deadline_ms = millis(DRAIN_DEADLINE);
+                    tell(control, Frame::Drain { deadline_ms }).await
+                }
+                () = retiring.retiring(), if !drain_told => {
+                    drain_told = true;
+                    let deadline_ms = millis(ROTATION_DEADLINE);
                     tell(control, Frame::Drain { deadline_ms }).await
                 }
                 () = tokio::time::sleep_until(self.expires) => {
