@@ -27,6 +27,8 @@ pub struct Header {
     pub versions: Vec<(System, String)>,
     /// How often everything was measured.
     pub repetitions: u32,
+    /// Whether sizes and times were those of a plan that measures nothing.
+    pub brief: bool,
 }
 
 /// Everything, beginning with the comparison.
@@ -43,14 +45,19 @@ pub fn markdown(header: &Header, loads: &[Load], rows: &[Row]) -> String {
 }
 
 fn introduction(header: &Header, rows: &[Row]) -> String {
-    let Header { command, machine, versions, repetitions } = header;
+    let Header { command, machine, versions, repetitions, brief } = header;
+    let caution = if *brief {
+        "**A brief run: sizes are a fraction of those named, and nothing here is a figure.** "
+    } else {
+        ""
+    };
     let noisy =
         rows.iter().filter(|row| matches!(row.outcome, Outcome::Measured { .. }) && !row.is_quiet()).count();
     let failed = rows.iter().filter(|row| matches!(row.outcome, Outcome::Failed(_))).count();
     let versions: Vec<String> =
         versions.iter().map(|(system, version)| format!("- {}: {version}", system.name())).collect();
     format!(
-        "### {date}\n\n```sh\n{command}\n```\n\n{machine}. {repetitions} repetition(s), all systems in turn in each; \
+        "### {date}\n\n```sh\n{command}\n```\n\n{caution}{machine}. {repetitions} repetition(s), all systems in turn in each; \
          medians, with least and most in brackets. Of {all} measurements {noisy} took place while other programs or the \
          machine below used more than {FOREIGN_PERCENT_MAX} % of the CPU: their times are dropped, their memory counts. \
          {failed} failed.\n\n{versions}\n\n",

@@ -46,6 +46,7 @@ pub async fn run(run: &Run) -> Result<()> {
         machine: Machine::read().to_string(),
         versions: systems.iter().map(|system| (*system, system.versions(&bench.place))).collect(),
         repetitions: run.repetitions,
+        brief: run.brief,
     };
     let text = report::markdown(&header, &loads, &bench.rows);
     console::line(&text);

@@ -48,7 +48,7 @@ fn each_load_runs_against_the_origin_and_comes_into_the_page() {
         page.contains("#### beside-8: ") && page.contains("| origin | ") && !page.contains("old"),
         "{page}"
     );
-    assert!(page.contains("cargo xtask bench --only download,"), "{page}");
+    assert!(page.contains("cargo xtask bench --only download,") && page.contains("**A brief run:"), "{page}");
 }
 
 #[test]

@@ -18,6 +18,7 @@ fn report(rows: &[Row]) -> String {
         machine: "Some CPU, 2 cores".into(),
         versions: systems.map(|system| (system, "1.2".into())).to_vec(),
         repetitions: 3,
+        brief: false,
     };
     markdown(&header, &[LOAD], rows)
 }
