@@ -1,9 +1,10 @@
 //! What tests of several crates share: a Postgres of their own, waiting for a condition, child processes that do not
-//! outlive the test, and a TCP peer that echoes. Only ever a dev-dependency.
+//! outlive the test, a TCP peer that echoes, and the ledgers of runs with faults. Only ever a dev-dependency.
 #![forbid(unsafe_code)]
 
 mod child;
 mod echo;
+pub mod ledger;
 pub mod limits;
 mod postgres;
 mod wait;

@@ -1,0 +1,344 @@
+//! Ledgers of a run with faults: what everyone saw, and what must hold of it.
+//!
+//! Visitors write down what they were told and origins what arrived; the checks are pure functions over that, each with a
+//! test in which it fires.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What a visitor was told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Told {
+    /// The whole response, byte by byte what the origin gives to this request.
+    Complete,
+    /// An error of Adit's own, with its code.
+    Error(u16),
+    /// The connection broke before the response's end.
+    Cut,
+    /// Something that nobody may be told: why.
+    Wrong(String),
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Whose endpoint.
+    pub mark: char,
+    /// Whether it may be delivered twice.
+    pub safe: bool,
+    /// When it was sent.
+    pub at: Duration,
+    /// How often its outcome was written down, and the last one, with its time.
+    pub told: Vec<(Duration, Told)>,
+    /// At which origins it arrived.
+    pub delivered: Vec<char>,
+}
+
+/// The ledgers of visitors, origins and control plane, in one place. Clones are the same ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    books: Arc<Mutex<Books>>,
+    clock: Arc<dyn Fn() -> Duration + Send + Sync>,
+}
+
+/// What is written down.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// Every request, by its number.
+    pub requests: BTreeMap<u64, Asked>,
+    /// Who was given what belongs to one only: an epoch of an endpoint.
+    pub owners: BTreeMap<String, Vec<String>>,
+    /// What happened, in order.
+    pub log: Vec<String>,
+    /// When the last fault was over.
+    pub healed: Option<Duration>,
+    /// Endpoints that no fault was to reach.
+    pub spared: Vec<char>,
+}
+
+/// How long what may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// From the last fault's end until every endpoint serves again.
+    pub back_within: Duration,
+    /// From a request to its outcome.
+    pub told_within: Duration,
+}
+
+impl Ledger {
+    /// An empty ledger; `clock` says how long the run has lasted.
+    #[must_use]
+    pub fn new(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        Self { books: Arc::default(), clock: Arc::new(clock) }
+    }
+
+    /// Writes a line into the log, with the time.
+    pub fn note(&self, line: impl AsRef<str>) {
+        self.note_at((self.clock)(), line);
+    }
+
+    /// The same where the clock is not at hand.
+    pub fn note_at(&self, at: Duration, line: impl AsRef<str>) {
+        let line = format!("{:>7} {}", at.as_millis(), line.as_ref());
+        self.write(|books| books.log.push(line));
+    }
+
+    /// A visitor sends a request and gets its number.
+    #[must_use]
+    pub fn ask(&self, mark: char, safe: bool) -> u64 {
+        let asked = Asked { mark, safe, at: (self.clock)(), told: Vec::new(), delivered: Vec::new() };
+        self.write(|books| {
+            let id = books.requests.len() as u64;
+            books.requests.insert(id, asked);
+            id
+        })
+    }
+
+    /// A visitor was told an outcome.
+    pub fn tell(&self, id: u64, told: Told) {
+        self.note(format!("request {id} {told:?}"));
+        let at = (self.clock)();
+        self.change(id, |asked| asked.told.push((at, told)));
+    }
+
+    /// A request arrived at the origin of `mark`.
+    pub fn deliver(&self, id: u64, mark: char) {
+        self.note(format!("request {id} arrives at {mark}"));
+        self.change(id, |asked| asked.delivered.push(mark));
+    }
+
+    /// Something that belongs to one only was given to `owner`.
+    pub fn own(&self, what: String, owner: String) {
+        self.write(|books| books.owners.entry(what).or_default().push(owner));
+    }
+
+    /// From now on nothing is broken.
+    pub fn heal(&self) {
+        self.heal_at((self.clock)());
+    }
+
+    /// The same where the clock is not at hand.
+    pub fn heal_at(&self, at: Duration) {
+        self.write(|books| books.healed = Some(at));
+    }
+
+    /// No fault is to reach the endpoint of `mark`.
+    pub fn spare(&self, mark: char) {
+        self.write(|books| books.spared.push(mark));
+    }
+
+    /// When the last fault was over, if it is.
+    #[must_use]
+    pub fn healed(&self) -> Option<Duration> {
+        self.write(|books| books.healed)
+    }
+
+    /// How long the run has lasted.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        (self.clock)()
+    }
+
+    /// A copy of everything.
+    #[must_use]
+    pub fn books(&self) -> Books {
+        self.write(|books| books.clone())
+    }
+
+    fn change(&self, id: u64, change: impl FnOnce(&mut Asked)) {
+        self.write(|books| books.requests.get_mut(&id).map(change));
+    }
+
+    fn write<T>(&self, change: impl FnOnce(&mut Books) -> T) -> T {
+        change(&mut self.books.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Books {
+    /// Everything that must hold, and does not.
+    #[must_use]
+    pub fn violations(&self, bounds: Bounds) -> Vec<String> {
+        let mut found = Vec::new();
+        for (id, asked) in &self.requests {
+            let checks = [outcome(asked, bounds), no_misdelivery(asked), at_most_once(asked), honest(asked)];
+            found.extend(checks.into_iter().flatten().map(|what| format!("request {id}: {what}")));
+        }
+        found.extend(self.one_owner());
+        found.extend(self.spared_a_fault());
+        let marks: BTreeSet<char> = self.requests.values().map(|asked| asked.mark).collect();
+        found.extend(marks.into_iter().filter_map(|mark| self.back_again(mark, bounds)));
+        found
+    }
+
+    /// What belongs to one only has one owner, however often it is told so.
+    fn one_owner(&self) -> Option<String> {
+        let shared = |owners: &Vec<String>| owners.iter().any(|owner| Some(owner) != owners.first());
+        let (what, owners) = self.owners.iter().find(|(_, owners)| shared(owners))?;
+        Some(format!("{what} was given to {owners:?}"))
+    }
+
+    /// K7: a fault reaches nobody but those it is meant for.
+    fn spared_a_fault(&self) -> Option<String> {
+        let hit = |(_, asked): &(&u64, &Asked)| {
+            self.spared.contains(&asked.mark) && asked.told.iter().any(|(_, told)| *told != Told::Complete)
+        };
+        let (id, asked) = self.requests.iter().find(hit)?;
+        Some(format!("request {id} of {}, which no fault was to reach, ended {:?}", asked.mark, asked.told))
+    }
+
+    /// K5: once everything is healed, an endpoint serves within the bound, and goes on serving.
+    fn back_again(&self, mark: char, bounds: Bounds) -> Option<String> {
+        let healed = self.healed?;
+        let told = self.requests.values().filter(|asked| asked.mark == mark && asked.at >= healed);
+        let outcomes: Vec<_> = told.filter_map(|asked| asked.told.last()).collect();
+        let first = outcomes.iter().position(|(_, told)| *told == Told::Complete);
+        let Some((at, served)) =
+            first.and_then(|first| Some((outcomes.get(first)?.0, outcomes.get(first..)?)))
+        else {
+            return Some(format!("{mark} never served again after everything was healed"));
+        };
+        if at > healed + bounds.back_within {
+            return Some(format!(
+                "{mark} served again only {:?} after everything was healed",
+                at.saturating_sub(healed)
+            ));
+        }
+        let broken = served.iter().filter(|(_, told)| *told != Told::Complete).count();
+        (broken > 0).then(|| format!("{mark} served again, and then broke {broken} requests"))
+    }
+}
+
+/// K1: every request ends exactly once, in time, and never with a part that looks whole.
+fn outcome(asked: &Asked, bounds: Bounds) -> Option<String> {
+    match asked.told.as_slice() {
+        [] => Some("has no outcome".to_owned()),
+        [(_, Told::Wrong(why))] => Some(why.clone()),
+        [(_, Told::Complete)] if asked.delivered.is_empty() => {
+            Some("complete, and no origin saw it".to_owned())
+        }
+        [(at, _)] if *at > asked.at + bounds.told_within => {
+            Some(format!("took {:?}", at.saturating_sub(asked.at)))
+        }
+        [_] => None,
+        more => Some(format!("has {} outcomes", more.len())),
+    }
+}
+
+/// K2: a request reaches its own tenant's origin only.
+fn no_misdelivery(asked: &Asked) -> Option<String> {
+    let stray = asked.delivered.iter().find(|mark| **mark != asked.mark)?;
+    Some(format!("is for {} and arrived at {stray}", asked.mark))
+}
+
+/// K3: what is not safe arrives at most once, what is, at most twice.
+fn at_most_once(asked: &Asked) -> Option<String> {
+    let most = if asked.safe { 2 } else { 1 };
+    let times = asked.delivered.len();
+    (times > most).then(|| format!("arrived {times} times"))
+}
+
+/// K9: who is told that nobody is there has not been heard by anybody.
+fn honest(asked: &Asked) -> Option<String> {
+    let nobody_there = matches!(asked.told.last(), Some((_, Told::Error(503))));
+    (nobody_there && !asked.safe && !asked.delivered.is_empty())
+        .then(|| "was told 503 and had arrived".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Asked, Books, Bounds, Told};
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BOUNDS: Bounds =
+        Bounds { back_within: Duration::from_mins(1), told_within: Duration::from_secs(30) };
+
+    fn fine(mark: char) -> Asked {
+        let told = vec![(SECOND * 11, Told::Complete)];
+        Asked { mark, safe: false, at: SECOND * 10, told, delivered: vec![mark] }
+    }
+
+    fn books(change: impl FnOnce(&mut Asked)) -> Books {
+        let mut asked = fine('a');
+        change(&mut asked);
+        let requests = (0_u64..).zip([asked, fine('a'), fine('b')]).collect();
+        Books { requests, healed: Some(SECOND * 10), ..Books::default() }
+    }
+
+    /// Exactly this is found.
+    fn found(books: &Books, words: &str) {
+        let violations = books.violations(BOUNDS);
+        assert!(violations.len() == 1 && violations.iter().all(|it| it.contains(words)), "{violations:?}");
+    }
+
+    #[test]
+    fn a_fine_run_has_no_violation() {
+        assert_eq!(books(|_| {}).violations(BOUNDS), Vec::<String>::new());
+    }
+
+    #[test]
+    fn outcomes_that_are_none_are_found() {
+        found(&books(|asked| asked.told.clear()), "no outcome");
+        found(&books(|asked| asked.told.insert(0, (SECOND * 11, Told::Complete))), "2 outcomes");
+        found(&books(|asked| asked.delivered.clear()), "no origin saw it");
+        let late = SECOND * 41;
+        found(&books(|asked| asked.told = vec![(late, Told::Complete)]), "took 31s");
+        found(&before(Told::Wrong("a short body".to_owned())), "a short body");
+        found(&before(Told::Error(503)), "was told 503 and had arrived");
+    }
+
+    #[test]
+    fn deliveries_that_must_not_be_are_found() {
+        found(&books(|asked| asked.delivered = vec!['b']), "arrived at b");
+        found(&books(|asked| asked.delivered = vec!['a'; 2]), "arrived 2 times");
+        let safe = |times| {
+            books(|asked| {
+                asked.safe = true;
+                asked.delivered = vec!['a'; times];
+            })
+        };
+        assert_eq!(safe(2).violations(BOUNDS), Vec::<String>::new());
+        found(&safe(3), "arrived 3 times");
+    }
+
+    #[test]
+    fn two_owners_of_one_thing_are_found() {
+        let mut books = books(|_| {});
+        books.owners.insert("epoch 1".to_owned(), vec!["one".to_owned(), "one".to_owned()]);
+        assert_eq!(books.violations(BOUNDS), Vec::<String>::new());
+        books.owners.insert("epoch 2".to_owned(), vec!["one".to_owned(), "another".to_owned()]);
+        found(&books, "epoch 2 was given to");
+    }
+
+    #[test]
+    fn a_fault_that_reaches_a_neighbour_is_found() {
+        let mut books = before(Told::Cut);
+        books.spared.push('b');
+        assert_eq!(books.violations(BOUNDS), Vec::<String>::new());
+        books.spared.push('a');
+        found(&books, "no fault was to reach");
+    }
+
+    #[test]
+    fn service_that_does_not_come_back_is_found() {
+        let mut never = books(|_| {});
+        never.requests.insert(2, Asked { told: vec![(SECOND * 12, Told::Cut)], ..fine('b') });
+        found(&never, "b never served again");
+        let (mut late, at) = (books(|_| {}), SECOND * 71);
+        late.requests.insert(2, Asked { at, told: vec![(at, Told::Complete)], ..fine('b') });
+        found(&late, "b served again only 61s");
+        let mut broken = books(|_| {});
+        broken.requests.insert(3, Asked { told: vec![(SECOND * 12, Told::Cut)], ..fine('b') });
+        found(&broken, "and then broke 1 requests");
+    }
+
+    /// A request that was sent before everything was healed ended like this.
+    fn before(told: Told) -> Books {
+        books(|asked| {
+            asked.at = SECOND * 9;
+            asked.told = vec![(SECOND * 10, told)];
+        })
+    }
+}
