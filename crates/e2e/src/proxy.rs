@@ -72,6 +72,11 @@ impl Proxy {
         self.faults.cut.notify_one();
     }
 
+    /// Cuts every connection; both sides are told.
+    pub fn cut_all(&self) {
+        self.faults.cut.notify_waiters();
+    }
+
     /// Lets the connection that has been open for longest go silent, for ever; neither side is told.
     pub fn silence_one(&self) {
         self.faults.silence.notify_one();
