@@ -12,6 +12,7 @@ mod control;
 mod credit;
 mod early;
 mod endings;
+mod far;
 mod floods;
 mod gate;
 mod heartbeat;
