@@ -91,6 +91,13 @@ impl Builder {
         self
     }
 
+    /// What holds for every agent session, the memory for their streams among it.
+    #[must_use]
+    pub fn sessions(mut self, mux: adit_mux::Config) -> Self {
+        self.mux = mux;
+        self
+    }
+
     /// The wall clock, where it is not the machine's.
     #[must_use]
     pub fn clock(mut self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {

@@ -228,6 +228,36 @@ async fn an_endpoint_is_given_back_with_its_last_session() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_whose_ids_come_to_an_end_is_replaced_and_loses_no_request() {
+    let sessions = adit_mux::Config { streams_opened_in_all: 2, ..adit_mux::Config::default() };
+    let node = TestNode::start_with(sessions);
+    let identity = Identity::of(&node, TenantId::new());
+    let mut first = TestAgent::connect(&node, &identity).await;
+    let bound = first.bind("one.localhost").await;
+    let (instance, mut control) = (first.instance, first.control);
+    let hello = || Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello".to_vec());
+    let by_first = upstream::serve(first.incoming, move |_, _, _| hello());
+    let mut visitor = Visitor::connect(node.http).await;
+    // Each takes a stream of its own.
+    let post = "POST / HTTP/1.1\r\nhost: one.localhost\r\ncontent-length: 0\r\n\r\n";
+    for _ in 0..2 {
+        visitor.send(post).await;
+        assert_eq!(visitor.response().await.status(), 200);
+    }
+    assert!(matches!(control.recv().await, Ok(Frame::Drain { .. })));
+    visitor.send(post).await;
+    assert_eq!(visitor.response().await.status(), 200, "there is no other yet");
+
+    let mut second = TestAgent::connect_as(&node, &identity, instance).await;
+    assert!(matches!(second.ask("one.localhost", bound.epoch).await, Frame::Bound(_)));
+    let _control = second.control;
+    let by_second = upstream::serve(second.incoming, move |_, _, _| hello());
+    visitor.send(post).await;
+    assert_eq!(visitor.response().await.status(), 200);
+    assert_eq!((by_first.requests(), by_second.requests()), (3, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_tells_the_agents_and_ends_in_peace() {
     let node = TestNode::start();
     let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;

@@ -25,6 +25,11 @@ pub struct TestNode {
 
 impl TestNode {
     pub fn start() -> Self {
+        Self::start_with(adit_mux::Config::default())
+    }
+
+    /// A node whose agent sessions are like this.
+    pub fn start_with(sessions: adit_mux::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_micros(adit_process::clock::wall_micros());
         let ca = Arc::new(DevCa::create_or_load(folder.path(), now).unwrap());
@@ -33,7 +38,7 @@ impl TestNode {
         let leaves = ca.leaves(move |name| *name == domain || name.is_direct_child_of(&domain));
         let authority = Authority::new();
         let directory: Arc<dyn adit_authority::Directory> = authority.clone();
-        let server = Server::builder(directory, authority.clone()).build();
+        let server = Server::builder(directory, authority.clone()).sessions(sessions).build();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let https = adit_net::listen::bind(any).unwrap();
         let http = adit_net::listen::bind(any).unwrap();
