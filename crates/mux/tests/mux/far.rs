@@ -117,6 +117,7 @@ async fn over_a_stream(round_trip_ms: usize, bytes: usize) -> (Duration, f64) {
     (took, filled)
 }
 
+#[expect(clippy::print_stderr, reason = "a measurement that somebody may want to read")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_stream_fills_a_line_of_any_length() {
     for round_trip_ms in [5, 50, 100] {
