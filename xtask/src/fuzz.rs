@@ -62,7 +62,7 @@ impl<'a> Fuzzing<'a> {
     fn build(repo: &'a Repo, interrupt: &Interrupt) -> Result<Self> {
         let fuzzing = Self { repo, host: host()? };
         let mut build = repo.cargo();
-        build.args(["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+        build.args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
         // Named, though it is this machine's: so that build scripts and macros are built without counters.
         build.args(["--target", &fuzzing.host, "--target-dir"]).arg(fuzzing.folder());
         job::run("cargo build of the fuzz targets", build.env("RUSTFLAGS", COVERAGE), interrupt)?;
