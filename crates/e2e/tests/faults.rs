@@ -10,6 +10,8 @@ use adit_e2e::{
 };
 use adit_testkit::ledger::{Bounds, Ledger};
 use anyhow::{Context as _, Result};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 /// The agent's tries get rarer while there is no server, at most 30 s apart; a dead link is noticed after 15 s. Twice
 /// that, for a machine that is busy.
@@ -104,6 +106,43 @@ async fn an_agent_stands_still_for_a_while() -> Result<()> {
         place.faulty.program().signal(Signal::CONT)?;
         place.ledger.note(format!("stood still for {seconds} s"));
     }
+    place.judge().await
+}
+
+/// F24, for the server: everyone waits, and nobody is lost.
+#[tokio::test]
+async fn the_server_stands_still_for_a_while() -> Result<()> {
+    let mut place = Place::start().await?;
+    let seconds: &[u64] = if full() { &[1, 5, 30] } else { &[2] };
+    for seconds in seconds {
+        place.carried(6).await?;
+        place.stack.program().signal(Signal::STOP)?;
+        tokio::time::sleep(Duration::from_secs(*seconds)).await;
+        place.stack.program().signal(Signal::CONT)?;
+        place.ledger.note(format!("the server stood still for {seconds} s"));
+    }
+    place.judge().await
+}
+
+/// F29: strangers who send garbage, half a greeting or nothing, and stay. Nobody else notices.
+#[tokio::test]
+async fn hostile_strangers_harm_nobody() -> Result<()> {
+    const GREETINGS: [&[u8]; 4] =
+        [b"", b"\x16\x03\x01\x02", b"\x16\x03\x01\x00\x04\x01\xff\xff\xff", &[0xff; 4096]];
+    let place = Place::start().await?;
+    place.ledger.spare('a');
+    place.ledger.spare('b');
+    let mut strangers = Vec::new();
+    for greeting in GREETINGS.into_iter().cycle().take(if full() { 800 } else { 200 }) {
+        for port in [place.stack.https(), place.stack.http()] {
+            let mut stranger = TcpStream::connect(port).await?;
+            // Some are reset before they have said everything.
+            drop(stranger.write_all(greeting).await);
+            strangers.push(stranger);
+        }
+    }
+    place.carried(10).await?;
+    place.ledger.note(format!("{} strangers", strangers.len()));
     place.judge().await
 }
 
