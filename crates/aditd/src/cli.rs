@@ -90,6 +90,10 @@ pub(crate) struct UpArgs {
     /// The public ports of tcp endpoints, as in 20000-20100; without them, there are none.
     #[arg(long, value_name = "FIRST-LAST")]
     pub(crate) tcp_ports: Option<PortRange>,
+    /// How much memory it may use, in MiB: near it, new work is refused [default: what the control group or the machine
+    /// has].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
+    pub(crate) memory_max: Option<u64>,
     /// Write where it serves to this file, as JSON, as soon as it does.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,

@@ -60,12 +60,15 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let control_plane = ControlPlane::start(store, for_control_plane, Clock::wall())
         .await
         .context("the control plane cannot start")?;
-    let server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
+    let mut server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
         .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
-        .ports_at(settings.listen.ip())
-        .build();
+        .ports_at(settings.listen.ip());
+    if let Some(mebibytes) = args.memory_max {
+        server = server.memory_max(mebibytes.saturating_mul(1024 * 1024));
+    }
+    let server = server.build();
 
     let ready = Ready {
         https_port: tls_port,

@@ -98,6 +98,9 @@ codes! {
     /// The body of a request to the API is not what its path takes.
     BodyMalformed = 1008, 400, Visitor, "The request body is malformed",
         "Send the JSON object that this path takes, with no other fields.";
+    /// Too many requests of this kind came from the same place.
+    TooManyRequests = 1009, 429, Visitor, "Too many requests",
+        "Try again after the time in `retry-after`.";
     /// No endpoint has this host name.
     EndpointUnknown = 2000, 404, Visitor, "No endpoint has this address",
         "Check the address. If it is yours, start the agent with `adit http PORT --url NAME`.";
@@ -131,6 +134,9 @@ codes! {
     /// The store of the control plane cannot be reached.
     ControlPlaneUnavailable = 3002, 503, Adit, "The control plane is not available",
         "Try again in a moment. Tunnels that are up stay up.";
+    /// Memory or descriptors of the node run out.
+    NodeOverloaded = 3003, 503, Adit, "This node has no room for new requests",
+        "Try again in a moment. What is being carried goes on.";
     /// No API key was sent, or it is not a key.
     ApiKeyMissing = 4000, 401, Visitor, "An API key is required",
         "Send `Authorization: Bearer adit_…`. Create a key with `aditd admin apikey create`.";

@@ -1,18 +1,21 @@
 //! An API key becomes a capability.
 
 use std::error::Error;
+use std::time::Duration;
 
 use adit_api::Code;
 use adit_api::capability::{CapabilityRequest, CapabilityResponse};
 use adit_domain::access::{Action, Actor, Permit, Resource, authorize};
 use adit_domain::id::{CapabilityId, RequestId};
 use adit_domain::{ApiKey, Timestamp};
+use adit_net::rate::TooOften;
 use adit_store::{IssueError, KeyOwner, NewCapability, StoreError};
 use adit_web::answer::ADIT_REQUEST_ID;
+use adit_web::service::Peer;
 use adit_wire::capability::{AgentPublicKey, Capability, Scope};
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::LengthLimitError;
 
@@ -34,6 +37,7 @@ pub(crate) async fn exchange(
         Err(error) => {
             let code = error.code();
             match error {
+                ExchangeError::TooOften(wait) => return too_often(wait, request_id),
                 ExchangeError::Refused(_) => tracing::info!(%request_id, %code, "capability refused"),
                 ExchangeError::Store(error) => failed(&error, request_id),
                 ExchangeError::Mint(error) => failed(&error, request_id),
@@ -43,6 +47,13 @@ pub(crate) async fn exchange(
     }
 }
 
+fn too_often(wait: Duration, request_id: RequestId) -> Response<Body> {
+    let mut response = refused(Code::TooManyRequests, request_id);
+    let seconds = wait.as_secs().saturating_add(1);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
 fn failed(error: &(dyn Error + 'static), request_id: RequestId) {
     tracing::error!(%request_id, error, "capability not issued");
 }
@@ -50,6 +61,7 @@ fn failed(error: &(dyn Error + 'static), request_id: RequestId) {
 /// Why no capability was handed out.
 enum ExchangeError {
     Refused(Code),
+    TooOften(Duration),
     Store(StoreError),
     Mint(MintError),
 }
@@ -58,9 +70,16 @@ impl ExchangeError {
     const fn code(&self) -> Code {
         match self {
             Self::Refused(code) => *code,
+            Self::TooOften(_) => Code::TooManyRequests,
             Self::Store(_) | Self::Mint(MintError::Store(_)) => Code::ControlPlaneUnavailable,
             Self::Mint(MintError::NoKey) => Code::Internal,
         }
+    }
+}
+
+impl From<TooOften> for ExchangeError {
+    fn from(TooOften(wait): TooOften) -> Self {
+        Self::TooOften(wait)
     }
 }
 
@@ -78,6 +97,8 @@ impl ControlPlane {
     ) -> Result<CapabilityResponse, ExchangeError> {
         let now = self.now();
         let key = bearer(request.headers())?;
+        let peer = request.extensions().get::<Peer>().copied();
+        self.paces().begin(peer, &key)?;
         let owner = self.owner(&key, now).await?;
         let (asked, agent_public_key) = parse(request).await?;
         let actor = Actor::Agent { tenant: owner.tenant, api_key: owner.id, rights: owner.rights };

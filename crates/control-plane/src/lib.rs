@@ -14,6 +14,7 @@ mod key_hash;
 pub mod limits;
 mod mint;
 mod names;
+mod pace;
 mod refusal;
 mod settings;
 
@@ -36,6 +37,7 @@ struct Inner {
     store: Store,
     settings: Settings,
     clock: Clock,
+    paces: pace::ExchangePaces,
 }
 
 impl ControlPlane {
@@ -45,7 +47,7 @@ impl ControlPlane {
     /// See [`StartError`].
     pub async fn start(store: Store, settings: Settings, clock: Clock) -> Result<Self, StartError> {
         mint::ensure_key(&store, clock.now()).await?;
-        Ok(Self { inner: Arc::new(Inner { store, settings, clock }) })
+        Ok(Self { inner: Arc::new(Inner { store, settings, clock, paces: pace::ExchangePaces::default() }) })
     }
 
     fn store(&self) -> &Store {
@@ -54,6 +56,10 @@ impl ControlPlane {
 
     fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    fn paces(&self) -> &pace::ExchangePaces {
+        &self.inner.paces
     }
 
     fn now(&self) -> Timestamp {

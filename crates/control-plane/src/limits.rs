@@ -18,6 +18,21 @@ pub const BODY_BYTES_MAX: usize = 8 * 1024;
 /// How long a request's body may take to arrive.
 pub const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Exchanges that one source address (IPv6: /64) may ask for at once: an office with its agents.
+pub const EXCHANGES_PER_ADDRESS_BURST: u32 = 300;
+
+/// Time after which such an address may ask for one more.
+pub const EXCHANGE_INTERVAL_PER_ADDRESS: Duration = Duration::from_millis(200);
+
+/// Exchanges that one API key may be used for at once.
+pub const EXCHANGES_PER_KEY_BURST: u32 = 200;
+
+/// Time after which such a key may be used for one more.
+pub const EXCHANGE_INTERVAL_PER_KEY: Duration = Duration::from_millis(500);
+
+/// Addresses, and keys, whose exchanges are counted at once.
+pub const EXCHANGE_PLACES_MAX: usize = 20_000;
+
 /// Longest agent version that is accepted, in bytes.
 pub const AGENT_VERSION_BYTES_MAX: usize = 64;
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub public_port: Option<u16>,
     /// Public ports for endpoints.
     pub ports: Option<PortSlot>,
+    /// How many descriptors the server may have open.
+    pub descriptors: Option<u32>,
     /// What the server logs.
     pub log: Option<&'static str>,
 }
@@ -172,7 +174,10 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     if ready_file.exists() {
         std::fs::remove_file(&ready_file).context("an old ready file stays")?;
     }
-    let mut command = aditd(options)?;
+    let mut command = match options.descriptors {
+        Some(descriptors) => with_descriptors(options, descriptors)?,
+        None => aditd(options)?,
+    };
     command.args(["up", "--dev", "--data"]).arg(data);
     for (flag, port) in ["--listen", "--http-listen"].iter().zip(ports) {
         command.arg(flag).arg(format!("127.0.0.1:{port}"));
@@ -210,6 +215,19 @@ fn aditd(options: &Options) -> Result<Command> {
     command.env_clear().kill_on_drop(true);
     if let Some(database) = &options.database {
         command.env("DATABASE_URL", database.url());
+    }
+    Ok(command)
+}
+
+/// The same, in the place of a shell that lowered the limit of open files.
+fn with_descriptors(options: &Options, descriptors: u32) -> Result<Command> {
+    let server = aditd(options)?;
+    let mut command = Command::new("/bin/sh");
+    command.env_clear().kill_on_drop(true);
+    command.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh", &descriptors.to_string()]);
+    command.arg(server.as_std().get_program());
+    for (name, value) in server.as_std().get_envs() {
+        command.envs(value.map(|value| (name, value)));
     }
     Ok(command)
 }

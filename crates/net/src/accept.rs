@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::limits::ACCEPT_BACKOFF;
 use crate::listen::Listen;
 use failure::Cure;
-pub use gate::{ConnectionLimits, ConnectionPermit, Counts, Gate};
+pub use gate::{ConnectionLimits, ConnectionPermit, Counts, Gate, counted_as};
 
 /// A connection that passed the gate.
 #[derive(Debug)]

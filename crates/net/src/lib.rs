@@ -10,5 +10,6 @@ pub mod hello;
 pub mod io;
 pub mod limits;
 pub mod listen;
+pub mod rate;
 pub mod socket;
 pub mod tls;

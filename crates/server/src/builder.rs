@@ -17,14 +17,17 @@ use thiserror::Error;
 use tokio::time::{Instant, interval};
 
 use crate::clock::{Clock, wall_clock};
+use crate::handshakes::Handshakes;
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
 use crate::metering::{Keeping, SpoolError};
 use crate::node::Node;
+use crate::overload::Ceilings;
 use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::routes::Routes;
+use crate::share::Shares;
 use crate::trust::Trust;
 use crate::{follow, limits, serving};
 
@@ -38,6 +41,7 @@ pub struct Builder {
     mux: adit_mux::Config,
     clock: Clock,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
+    memory_bytes_max: Option<u64>,
 }
 
 /// Why a node did not start, or ended early.
@@ -59,6 +63,7 @@ pub struct Server {
     node: Arc<Node>,
     sessions: Trigger,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
+    ceilings: Ceilings,
 }
 
 impl Builder {
@@ -74,6 +79,7 @@ impl Builder {
             mux: adit_mux::Config::default(),
             clock: Arc::new(wall_clock),
             metering: None,
+            memory_bytes_max: None,
         }
     }
 
@@ -119,6 +125,13 @@ impl Builder {
         self
     }
 
+    /// The memory that this process may use, in bytes, where it is not what its control group or the machine gives.
+    #[must_use]
+    pub const fn memory_max(mut self, bytes: u64) -> Self {
+        self.memory_bytes_max = Some(bytes);
+        self
+    }
+
     /// The node.
     #[must_use]
     pub fn build(self) -> Server {
@@ -134,6 +147,9 @@ impl Builder {
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
             gate: ingress::gate(),
+            shares: Shares::default(),
+            overload: Arc::default(),
+            handshakes: Handshakes::default(),
             reserved: self.reserved,
             mux: self.mux,
             clock: self.clock,
@@ -142,7 +158,12 @@ impl Builder {
             agent_tasks: Tasks::new("agents"),
             shutdown,
         };
-        Server { node: Arc::new(node), sessions, metering: self.metering }
+        Server {
+            node: Arc::new(node),
+            sessions,
+            metering: self.metering,
+            ceilings: Ceilings::find(self.memory_bytes_max),
+        }
     }
 }
 
@@ -178,6 +199,8 @@ impl Server {
         };
         let node = &self.node;
         let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
+        let watching = Arc::clone(&node.overload).watch(self.ceilings, node.shutdown.clone());
+        let _watching = node.agent_tasks.spawn("watch overload", watching);
         let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
         let _renewing = node.agent_tasks.spawn("renew ports", serving::renew(Arc::clone(node)));
         let gate = node.gate.clone();

@@ -1,6 +1,7 @@
 //! How connections come in: the one TLS port of visitors and agents, and plain HTTP for development.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 
 use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE};
 use crate::node::Node;
+use crate::share::NoPlace;
 use crate::visitor::VisitorConnection;
 use crate::{agents, visitor};
 
@@ -45,6 +47,8 @@ enum IngressError {
     Handshake(#[from] tls::HandshakeError),
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("the tenant has as many connections as it may")]
+    NoPlace(#[from] NoPlace),
     #[error("no key could be exported from the TLS connection")]
     Exporter(#[source] rustls::Error),
 }
@@ -63,7 +67,7 @@ pub(crate) async fn plain<L: Listen>(node: Arc<Node>, listener: L, gate: Gate, s
     let accepting = AcceptLoop { name: "plain visitor", listener, gate, tasks };
     let draining = shutdown.clone();
     let serve = move |Accepted { stream, peer, permit }| {
-        let connection = VisitorConnection::new(peer, Scheme::Http, None, permit);
+        let connection = VisitorConnection::new(peer, Scheme::Http, None, (permit, None));
         let served = visit(Arc::clone(&node), Plain::new(stream), connection, draining.clone());
         async move {
             if let Err(error) = served.await {
@@ -124,17 +128,21 @@ impl Public {
         let deadline = Instant::now() + HANDSHAKE_DEADLINE;
         let (ClientHello { server_name, protocols }, stream) = hello::peek(stream, deadline).await?;
         if protocols.offer(adit_wire::ALPN) {
-            self.agent(stream, permit, deadline).await?;
+            self.agent(stream, peer.ip(), permit, deadline).await?;
             return Ok(None);
         }
+        // Asked before the handshake, which is what a flood of connections costs.
+        let route = server_name.as_ref().and_then(|name| self.node.routes.get(name));
+        let place = route.map(|route| route.share.connection()).transpose()?;
         let stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
-        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, permit);
+        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, place));
         Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
     }
 
     async fn agent<S: Connection>(
         &self,
         stream: Replay<S>,
+        peer: IpAddr,
         permit: ConnectionPermit,
         deadline: Instant,
     ) -> Result<(), IngressError> {
@@ -145,7 +153,7 @@ impl Public {
         let node = Arc::clone(&self.node);
         // Sessions outlive the visitors when the node drains, so they are another set's tasks.
         self.node.agent_tasks.spawn("agent session", async move {
-            agents::serve(node, stream, exporter).await;
+            agents::serve(node, stream, exporter, peer).await;
             drop(permit);
         });
         Ok(())

@@ -14,6 +14,45 @@ pub const CONNECTIONS_MAX: usize = 15_000;
 /// Connections per source address (IPv6: per /64).
 pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
 
+/// Connections of visitors to one tenant's endpoints, per node. One tenant's flood leaves room for others.
+pub const CONNECTIONS_PER_TENANT_MAX: usize = 12_000;
+
+/// Requests in flight to one tenant's endpoints, per node; further ones are answered with 503.
+pub const REQUESTS_PER_TENANT_MAX: usize = 6_000;
+
+/// Requests in flight to one endpoint, per node; further ones are answered with 503.
+pub const REQUESTS_PER_ENDPOINT_MAX: usize = 4_000;
+
+/// Prefaces of agents that are checked at once after a pause, per node. Checking one costs two signatures.
+pub const AGENT_HANDSHAKES_BURST: u32 = 500;
+
+/// Time for one more. Further agents are told when to come back.
+pub const AGENT_HANDSHAKES_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Bad signatures that one source address (IPv6: /64) may show at once before nothing from it is checked.
+pub const BAD_SIGNATURES_BURST: u32 = 20;
+
+/// Time after which such an address may show one more.
+pub const BAD_SIGNATURES_INTERVAL: Duration = Duration::from_secs(3);
+
+/// Source addresses whose bad signatures are remembered.
+pub const BAD_SIGNATURES_ADDRESSES_MAX: usize = 10_000;
+
+/// Refreshes of its capability that one session may ask for at once.
+pub const REFRESHES_BURST: u32 = 5;
+
+/// Time after which a session may ask for one more.
+pub const REFRESHES_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often memory and descriptors are looked at.
+pub const OVERLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Share of the memory or the descriptors, in hundredths, from which on new work is refused.
+pub const SHED_ABOVE_PERCENT: u64 = 85;
+
+/// Share at which it is taken again.
+pub const SHED_UNTIL_PERCENT: u64 = 75;
+
 /// Endpoints bound over one agent session.
 pub const BINDS_PER_SESSION_MAX: usize = 64;
 

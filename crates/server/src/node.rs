@@ -13,11 +13,14 @@ use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 
 use crate::clock::Clock;
+use crate::handshakes::Handshakes;
 use crate::known::KnownNames;
 use crate::metering::Meters;
+use crate::overload::Overload;
 use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::routes::Routes;
+use crate::share::Shares;
 use crate::trust::Trust;
 
 /// The state of one node. Each part guards itself; no lock is held across an await.
@@ -29,6 +32,12 @@ pub(crate) struct Node {
     pub(crate) trust: Trust,
     pub(crate) agents: Registry,
     pub(crate) known: KnownNames,
+    /// What tenants and endpoints may use.
+    pub(crate) shares: Shares,
+    /// Whether there is room for new work.
+    pub(crate) overload: Arc<Overload>,
+    /// How fast agents may come.
+    pub(crate) handshakes: Handshakes,
     /// What endpoints carry.
     pub(crate) meters: Arc<Meters>,
     /// The public ports of endpoints that are served here.

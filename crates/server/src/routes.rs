@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::choice::{Choice, Need};
 use crate::member::Member;
 use crate::metering::Meter;
+use crate::share::EndpointShare;
 use crate::tunnel::Tunnel;
 
 /// The live endpoints of this node. Readers take a snapshot of one route and never wait for a writer's I/O.
@@ -26,6 +27,8 @@ pub(crate) struct Route {
     pub(crate) claimed: Claimed,
     /// Counts what it carries, whatever the epoch.
     pub(crate) meter: Arc<Meter>,
+    /// What it may use, over all its tunnels.
+    pub(crate) share: Arc<EndpointShare>,
     members: Vec<Member>,
 }
 
@@ -75,10 +78,12 @@ impl Routes {
             return Err(BindError::Stale);
         }
         let joined = held.filter(is_same_endpoint).filter(|route| route.claimed.epoch == claimed.epoch);
-        let meter = Arc::clone(&tunnel.meter);
+        // What an ended route still carries goes on in its places, whoever has the endpoint now.
+        let share = held.filter(is_same_endpoint).map_or(&tunnel.share, |route| &route.share);
+        let (meter, share) = (Arc::clone(&tunnel.meter), Arc::clone(share));
         let mut route = match joined {
             Some(route) => Route::clone(route),
-            None => Route { claimed: claimed.clone(), meter, members: Vec::new() },
+            None => Route { claimed: claimed.clone(), meter, share, members: Vec::new() },
         };
         let ended = held.filter(|_| joined.is_none()).cloned();
         if !route.add(tunnel) {

@@ -8,6 +8,7 @@ use crate::limits::SILENT_AFTER;
 use crate::metering::Meter;
 use crate::pool::Pool;
 use crate::registry::Commands;
+use crate::share::EndpointShare;
 
 /// The way to one agent for one endpoint, with its idle upstream connections.
 pub(crate) struct Tunnel {
@@ -19,6 +20,8 @@ pub(crate) struct Tunnel {
     pub(crate) pool: Pool,
     /// Counts what the endpoint carries, over all its tunnels.
     pub(crate) meter: Arc<Meter>,
+    /// What the endpoint may use. The first tunnel of a route brings it.
+    pub(crate) share: Arc<EndpointShare>,
 }
 
 /// What speaks against a tunnel, the worst first.

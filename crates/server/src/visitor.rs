@@ -15,13 +15,17 @@ use std::sync::Arc;
 use adit_api::Code;
 use adit_domain::id::RequestId;
 use adit_domain::{EndpointKind, Hostname};
+use adit_web::body::OnEnd;
+use adit_web::service::Peer;
 use adit_web::{Body, RequestAuthority, answer};
-use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::header::{ACCEPT, CONNECTION, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Request, Response, Version};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use crate::node::Node;
+use crate::share::NoPlace;
 use forward::Exchange;
 
 /// Answers one request. What fails is an answer too.
@@ -37,6 +41,7 @@ pub(crate) async fn handle(
         Err(reject) => return answer::refuse(reject, id, parts.version, &parts.headers),
     };
     // What an answer's shape depends on; the rest of the head goes on to the upstream.
+    let version = parts.version;
     let (accept, agent) = (parts.headers.get(ACCEPT).cloned(), parts.headers.get(USER_AGENT).cloned());
     let request = Request::from_parts(parts, body);
     match route(node, connection, id, authority, request).await {
@@ -49,7 +54,12 @@ pub(crate) async fn handle(
             let fields = [(ACCEPT, accept), (USER_AGENT, agent)];
             let asked: HeaderMap =
                 fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-            answer::answer(code, id, &asked)
+            let mut response = answer::answer(code, id, &asked);
+            if code == Code::NodeOverloaded && version < Version::HTTP_2 {
+                // Its descriptor is what is missing.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            response
         }
     }
 }
@@ -59,15 +69,19 @@ async fn route(
     connection: Arc<VisitorConnection>,
     id: RequestId,
     authority: RequestAuthority,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Code> {
     let host = authority.hostname().ok_or(Code::EndpointUnknown)?;
+    if node.overload.sheds() {
+        return Err(Code::NodeOverloaded);
+    }
     let reserved = node.reserved.get(host);
     let opened_for_reserved = connection.opened_for.as_ref().map(|name| node.reserved.contains_key(name));
     if opened_for_reserved.is_some_and(|opened_for| opened_for != reserved.is_some()) {
         return Err(Code::Misdirected);
     }
     if let Some(service) = reserved {
+        request.extensions_mut().insert(Peer(connection.peer.ip()));
         let Ok(response) = service.clone().oneshot(request).await;
         return Ok(response);
     }
@@ -75,7 +89,10 @@ async fn route(
     if route.claimed.kind != EndpointKind::Http {
         return Err(Code::EndpointUnknown);
     }
-    Exchange { node, connection, route, id }.run(authority, request).await
+    let place = route.share.request().map_err(|NoPlace| Code::EndpointBusy)?;
+    let response = Exchange { node, connection, route, id }.run(authority, request).await?;
+    // Given back when the response has ended, whichever way.
+    Ok(response.map(|body| OnEnd::new(body, move |_| drop(place)).boxed_unsync()))
 }
 
 /// Why nobody serves this name.

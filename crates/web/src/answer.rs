@@ -92,8 +92,8 @@ pub fn refuse(
 #[must_use]
 pub const fn retry_after_s(code: Code) -> Option<u32> {
     match code {
-        Code::AgentOffline | Code::ControlPlaneUnavailable => Some(5),
-        Code::EndpointBusy | Code::NodeDraining => Some(1),
+        Code::AgentOffline | Code::ControlPlaneUnavailable | Code::NodeOverloaded => Some(5),
+        Code::EndpointBusy | Code::NodeDraining | Code::TooManyRequests => Some(1),
         _ => None,
     }
 }

@@ -1,6 +1,7 @@
 //! The opaque HTTP service that crates hand to each other.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -8,6 +9,11 @@ use tower::Service;
 use tower::util::BoxCloneSyncService;
 
 use crate::body::Body;
+
+/// Who sent a request, for a service behind the listener: an extension of the request, set by whoever accepted its
+/// connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
 
 /// A cloneable, boxed service: whole application behind one type. It cannot fail; what goes wrong inside
 /// is an answer.

@@ -1,13 +1,18 @@
 //! `POST /api/v1/agent/capability`, as an agent and as anybody else.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 
 use adit_api::Problem;
 use adit_api::capability::{CapabilityResponse, PATH};
-use adit_control_plane::limits::{AGENT_VERSION_BYTES_MAX, BODY_BYTES_MAX, CAPABILITY_LIFETIME};
+use adit_control_plane::limits::{
+    AGENT_VERSION_BYTES_MAX, BODY_BYTES_MAX, CAPABILITY_LIFETIME, EXCHANGES_PER_ADDRESS_BURST,
+    EXCHANGES_PER_KEY_BURST,
+};
 use adit_domain::id::InstanceId;
 use adit_domain::{ApiKey, Rights};
 use adit_store::Revocation;
+use adit_web::service::Peer;
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
 
@@ -191,4 +196,46 @@ fn assert_problem(answer: &Answer, status: u16, code: &str) {
     let problem: Problem = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!((problem.status, problem.code.as_str()), (status, code));
     assert_eq!(problem.request_id.as_deref(), Some(answer.header("adit-request-id")));
+}
+
+#[tokio::test]
+async fn an_address_and_a_key_exchange_only_so_often() {
+    let fixture = Fixture::new().await;
+    let key = fixture.key().await.key;
+    let body = serde_json::to_vec(&asks(agent_key().public())).unwrap();
+    let from = |last: u8, key: &ApiKey| {
+        let mut request = post(key, body.clone());
+        request.extensions_mut().insert(Peer(IpAddr::from([192, 0, 2, last])));
+        request
+    };
+    // From one address, with a different key that nobody made each time.
+    let mut asked = 0;
+    let refused = loop {
+        let answer = fixture.send(from(1, &ApiKey::generate().unwrap())).await;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            break answer;
+        }
+        asked += 1;
+        assert!(asked < 20 * EXCHANGES_PER_ADDRESS_BURST);
+    };
+    assert!(asked >= EXCHANGES_PER_ADDRESS_BURST, "{asked}");
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers["adit-error"], "ADIT-1009");
+    let wait: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+
+    // Others are served, until a key was used too often, from wherever.
+    let mut granted = 0;
+    let refused = loop {
+        let answer = fixture.send(from(u8::try_from(2 + granted % 200).unwrap(), &key)).await;
+        if answer.status != StatusCode::OK {
+            break answer;
+        }
+        granted += 1;
+        assert!(granted < 20 * EXCHANGES_PER_KEY_BURST);
+    };
+    assert!(granted >= EXCHANGES_PER_KEY_BURST, "{granted}");
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let other = fixture.admin.create_api_key("acme", "ci", None).await.unwrap().key;
+    assert_eq!(fixture.send(from(250, &other)).await.status, StatusCode::OK);
 }

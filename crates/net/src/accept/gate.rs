@@ -141,8 +141,9 @@ fn forget_if_none(open: &mut HashMap<IpAddr, u32>, address: IpAddr) {
 /// A map of this many entries is not worth shrinking.
 const SMALL_MAP: usize = 256;
 
-/// An IPv4 address counts by itself, an IPv6 address with its /64.
-fn counted_as(ip: IpAddr) -> IpAddr {
+/// An IPv4 address counts by itself, an IPv6 address with its /64: what one customer of a provider gets.
+#[must_use]
+pub fn counted_as(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

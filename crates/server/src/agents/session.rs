@@ -1,11 +1,13 @@
 //! One agent session from its preface to its end.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use adit_authority::{Claimed, RefreshError};
 use adit_domain::id::{EndpointId, InstanceId, SessionId};
 use adit_mux::{Control, Session};
+use adit_net::rate::{Pace, Rate, TooOften};
 use adit_process::shutdown::Phase;
 use adit_wire::capability::{Capability, Scope};
 use adit_wire::control::{Bind, BindRefusal, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
@@ -17,22 +19,23 @@ use tokio::time::{Instant, timeout};
 use super::claims::{self, Busy, Claims, Outcome};
 use super::preface;
 use crate::limits::{
-    BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, DRAIN_DEADLINE, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE,
-    ROTATION_DEADLINE,
+    BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, DRAIN_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER,
+    REVOKED_GOODBYE_DEADLINE, ROTATION_DEADLINE,
 };
 use crate::node::{Node, millis};
 use crate::pool::Pool;
 use crate::registry::{Commands, Loss, Orders};
 use crate::routes::{BindError, Route};
 use crate::serving;
+use crate::share::{EndpointShare, TenantShare};
 use crate::tunnel::Tunnel;
 
 /// Serves an agent's connection until it ends. `io` is past its TLS handshake.
-pub(crate) async fn serve<S>(node: Arc<Node>, mut io: S, exporter: Exporter)
+pub(crate) async fn serve<S>(node: Arc<Node>, mut io: S, exporter: Exporter, peer: IpAddr)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let admitted = match preface::exchange(&node, &mut io, &exporter).await {
+    let admitted = match preface::exchange(&node, &mut io, &exporter, peer).await {
         Ok(admitted) => admitted,
         Err(failure) => return tracing::debug!(%failure, "an agent was not admitted"),
     };
@@ -46,6 +49,7 @@ where
     }
     tracing::info!(session = %admitted.session, tenant = %admitted.capability.tenant, "agent connected");
     let preface::Admitted { session: id, entered, capability, instance } = admitted;
+    let share = node.shares.of(capability.tenant);
     let mut agent = AgentSession {
         node: Arc::clone(&node),
         id,
@@ -56,6 +60,8 @@ where
         commands,
         bound: HashMap::new(),
         claims: Claims::default(),
+        share,
+        refreshes: Pace::new(Rate { burst: REFRESHES_BURST, interval: REFRESHES_INTERVAL }),
     };
     let ended = agent.live(control, orders).await;
     agent.session.close(ended);
@@ -77,6 +83,9 @@ struct AgentSession {
     /// What this session serves.
     bound: HashMap<EndpointId, Claimed>,
     claims: Claims,
+    /// What the tenant may use on this node.
+    share: Arc<TenantShare>,
+    refreshes: Pace,
 }
 
 /// Whether the loop goes on, or why it ends.
@@ -213,6 +222,7 @@ impl AgentSession {
             commands: self.commands.clone(),
             pool: Pool::default(),
             meter,
+            share: EndpointShare::new(Arc::clone(&self.share)),
         });
         match self.node.routes.bind(&claimed, tunnel) {
             Ok(ended) => ended.iter().for_each(|route| tell_the_losers(route, &claimed)),
@@ -276,6 +286,10 @@ impl AgentSession {
     }
 
     async fn refresh(&mut self, control: &Control, request: u32) -> Step {
+        if let Err(TooOften(wait)) = self.refreshes.take(std::time::Instant::now()) {
+            let (status, retry_after_ms) = (Status::RateLimited, millis(wait));
+            return tell(control, Frame::RefreshRefused { request, status, retry_after_ms }).await;
+        }
         let refused = |status| Frame::RefreshRefused { request, status, retry_after_ms: millis(RETRY_AFTER) };
         let answered = timeout(CLAIM_DEADLINE, self.node.admission.refresh(&self.capability)).await;
         let answer = match answered {

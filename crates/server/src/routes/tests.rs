@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::id::{EndpointId, InstanceId, SessionId};
+use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
 
 use super::{BindError, NoTunnel, Routes};
@@ -11,6 +11,7 @@ use crate::choice::Choice;
 use crate::limits::TUNNELS_PER_MEMBER_MAX;
 use crate::pool::Pool;
 use crate::registry::Commands;
+use crate::share::{EndpointShare, Shares};
 use crate::tunnel::Tunnel;
 
 /// A tunnel whose session lives as long as the second value.
@@ -19,8 +20,16 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
-    let tunnel =
-        Tunnel { session_id, instance, session, commands, pool: Pool::default(), meter: Arc::default() };
+    let share = EndpointShare::new(Shares::default().of(TenantId::new()));
+    let tunnel = Tunnel {
+        session_id,
+        instance,
+        session,
+        commands,
+        pool: Pool::default(),
+        meter: Arc::default(),
+        share,
+    };
     (Arc::new(tunnel), (theirs, control, driver, orders))
 }
 

@@ -9,6 +9,7 @@ use adit_web::hygiene::Scheme;
 
 use super::upstream::Upstream;
 use crate::routes::Route;
+use crate::share::Place;
 
 /// One connection of a visitor.
 pub(crate) struct VisitorConnection {
@@ -16,8 +17,8 @@ pub(crate) struct VisitorConnection {
     pub(crate) scheme: Scheme,
     /// The name in the TLS handshake; none for plain HTTP.
     pub(crate) opened_for: Option<Hostname>,
-    /// Its place among the node's connections.
-    _permit: ConnectionPermit,
+    /// Its places among the connections of the node and, where the TLS handshake told whose it is, of the tenant.
+    _places: (ConnectionPermit, Option<Place>),
     /// The upstream connection that an authentication scheme tied to this visitor.
     pinned: Mutex<Option<Upstream>>,
 }
@@ -27,9 +28,9 @@ impl VisitorConnection {
         peer: SocketAddr,
         scheme: Scheme,
         opened_for: Option<Hostname>,
-        permit: ConnectionPermit,
+        places: (ConnectionPermit, Option<Place>),
     ) -> Self {
-        Self { peer, scheme, opened_for, _permit: permit, pinned: Mutex::new(None) }
+        Self { peer, scheme, opened_for, _places: places, pinned: Mutex::new(None) }
     }
 
     /// Ties an upstream connection to this visitor: nobody else will use it.

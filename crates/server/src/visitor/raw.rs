@@ -45,7 +45,11 @@ async fn carried<T: Socket>(
     visitor: &mut T,
     (peer, id): (SocketAddr, RequestId),
 ) -> Result<PumpEnd, Code> {
+    if node.overload.sheds() {
+        return Err(Code::NodeOverloaded);
+    }
     let route = node.routes.get(hostname).ok_or(Code::AgentOffline)?;
+    let _place = route.share.connection().map_err(|NoPlace| Code::EndpointBusy)?;
     let stream = open_stream(node, &route, &mut Choice::default(), peer, id).await?;
     let mut visitor = CountedIo::new(visitor, Arc::clone(&route.meter));
     Ok(pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)

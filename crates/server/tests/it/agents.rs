@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_authority::Change;
 use adit_domain::Epoch;
 use adit_domain::id::{CapabilityId, InstanceId, TenantId};
+use adit_server::limits::{BAD_SIGNATURES_BURST, REFRESHES_BURST};
 use adit_wire::capability::{AgentKey, MintKey};
 use adit_wire::control::{BindRefusal, Frame, GoodbyeReason, UnbindReason};
 use adit_wire::preface::Status;
@@ -38,6 +39,50 @@ async fn only_the_holder_of_a_valid_capability_is_admitted() {
     let (capability, signed) = node.authority.capability(&key, good.tenant, now().minus(hour), minutes);
     let expired = Identity { key, tenant: good.tenant, capability, signed };
     assert_eq!(status(&node, &expired).await, Status::CapabilityExpired);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_bad_signatures_count_against_an_address() {
+    let node = TestNode::start();
+    let good = Identity::of(&node, TenantId::new());
+    let stolen = Identity { key: AgentKey::generate().unwrap(), ..Identity::of(&node, good.tenant) };
+    let revoked = Identity::of(&node, good.tenant);
+    node.authority.tell(Change::ApiKeyRevoked(revoked.capability.api_key));
+    // Refused as often as one likes, without anybody else behind the address noticing.
+    for n in 0..2 * BAD_SIGNATURES_BURST {
+        assert!(matches!(status(&node, &revoked).await, Status::CapabilityRevoked | Status::Ok), "{n}");
+    }
+    assert_eq!(status(&node, &good).await, Status::Ok);
+
+    let mut refused = 0;
+    let limited = loop {
+        let answer = preface(&node, &stolen, InstanceId::new()).await.0;
+        match answer.status {
+            Status::PossessionInvalid => refused += 1,
+            _ => break answer,
+        }
+        assert!(refused < 50 * BAD_SIGNATURES_BURST);
+    };
+    assert!(refused >= BAD_SIGNATURES_BURST, "{refused}");
+    assert_eq!(limited.status, Status::RateLimited);
+    assert!(limited.retry_after_ms > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_asks_for_so_many_refreshes() {
+    let node = TestNode::start();
+    let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    for request in 1..=REFRESHES_BURST + 1 {
+        agent.control.send(&Frame::Refresh { request }).await.unwrap();
+        match agent.hear().await {
+            Frame::Refreshed { .. } => assert!(request <= REFRESHES_BURST, "{request}"),
+            Frame::RefreshRefused { status, retry_after_ms, .. } => {
+                assert_eq!((status, request), (Status::RateLimited, REFRESHES_BURST + 1));
+                assert!(retry_after_ms > 0);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

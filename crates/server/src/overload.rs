@@ -1,0 +1,92 @@
+//! Whether the node has room for new work: shed it before memory or descriptors run out, and carry what is there on.
+
+mod proc;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use adit_process::shutdown::Shutdown;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::limits::{OVERLOAD_LOOK_INTERVAL, SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
+pub(crate) use proc::Ceilings;
+use proc::Use;
+
+/// Says whether new work is shed. Asked for every request, so it is one atomic read.
+#[derive(Debug, Default)]
+pub(crate) struct Overload {
+    sheds: AtomicBool,
+}
+
+impl Overload {
+    /// Whether new work is refused now.
+    pub(crate) fn sheds(&self) -> bool {
+        self.sheds.load(Ordering::Relaxed)
+    }
+
+    /// Looks at what is used until the node stops.
+    pub(crate) async fn watch(self: Arc<Self>, ceilings: Ceilings, mut shutdown: Shutdown) {
+        let mut ticks = interval(OVERLOAD_LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.stopped() => return,
+                _ = ticks.tick() => self.look(Use::now(), ceilings),
+            }
+        }
+    }
+
+    /// Above one line work is shed, and until the use is back under a lower one: between the two nothing changes, so
+    /// that a node at its limit does not flutter.
+    fn look(&self, used: Use, ceilings: Ceilings) {
+        let percent = used.percent_of(ceilings);
+        let sheds = self.sheds();
+        if !sheds && percent >= SHED_ABOVE_PERCENT {
+            tracing::warn!(?used, ?ceilings, "new work is refused: memory or descriptors run out");
+            self.sheds.store(true, Ordering::Relaxed);
+        } else if sheds && percent <= SHED_UNTIL_PERCENT {
+            tracing::info!(?used, "new work is taken again");
+            self.sheds.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ceilings, Overload, Use};
+    use crate::limits::{SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
+
+    #[test]
+    fn shedding_begins_above_one_line_and_ends_below_another() {
+        let ceilings = Ceilings { memory_bytes: 1_000_000, descriptors: 1_000 };
+        let memory = |percent: u64| Use { memory_bytes: 10_000 * percent, descriptors: 0 };
+        let descriptors = |percent: u64| Use { memory_bytes: 0, descriptors: 10 * percent };
+        let overload = Overload::default();
+        for used in [memory, descriptors] {
+            for (percent, sheds) in [
+                (0, false),
+                (SHED_ABOVE_PERCENT - 1, false),
+                (SHED_ABOVE_PERCENT, true),
+                (100, true),
+                (SHED_ABOVE_PERCENT - 1, true),
+                (SHED_UNTIL_PERCENT + 1, true),
+                (SHED_UNTIL_PERCENT, false),
+                (SHED_UNTIL_PERCENT + 1, false),
+                (200, true),
+                (SHED_UNTIL_PERCENT - 1, false),
+            ] {
+                overload.look(used(percent), ceilings);
+                assert_eq!(overload.sheds(), sheds, "{percent}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ceiling_of_nothing_sheds_and_an_unknown_use_does_not() {
+        let overload = Overload::default();
+        overload.look(Use::default(), Ceilings { memory_bytes: 1, descriptors: 1 });
+        assert!(!overload.sheds());
+        overload.look(Use { memory_bytes: 1, descriptors: 0 }, Ceilings { memory_bytes: 0, descriptors: 1 });
+        assert!(overload.sheds());
+    }
+}
