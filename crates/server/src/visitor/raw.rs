@@ -14,6 +14,7 @@ use super::upstream::open_stream;
 use crate::choice::Choice;
 use crate::metering::CountedIo;
 use crate::node::Node;
+use crate::share::NoPlace;
 
 /// Serves a connection on the port of a tcp endpoint. Whatever goes wrong, the visitor sees a reset: there is no other
 /// word in TCP.
