@@ -45,7 +45,7 @@ pub const REFRESHES_BURST: u32 = 5;
 pub const REFRESHES_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How often memory and descriptors are looked at.
-pub const OVERLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(250);
+pub const OVERLOAD_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Share of the memory or the descriptors, in hundredths, from which on new work is refused.
 pub const SHED_ABOVE_PERCENT: u64 = 85;
