@@ -143,7 +143,7 @@ impl<'a> Connection<'a> {
         let Shared { identity, grants, work, .. } = self.shared;
         let Some(node) = self.rota.node(grant) else { return Err(no_node().into()) };
         match connect(node, grant, identity).await {
-            Ok(link) => Ok(Session::start(link, &work.tasks)),
+            Ok(link) => Ok(Session::start(link, work)),
             Err(error) => {
                 if error.wants_new_capability() {
                     grants.capability_refused(grant);

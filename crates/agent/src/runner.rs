@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_mux::{Budget, limits::STREAM_BYTES_MAX};
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -42,7 +43,8 @@ impl Runner {
         emitter: Emitter,
         shutdown: Shutdown,
     ) -> Self {
-        let work = Work { forwarder: Arc::new(forwarder), tasks: Tasks::new("agent"), shutdown };
+        let budget = Budget::new(STREAM_BYTES_MAX);
+        let work = Work { forwarder: Arc::new(forwarder), tasks: Tasks::new("agent"), shutdown, budget };
         let presence = Presence::new(emitter.clone(), orders.connections, orders.upstream.to_string());
         let shared = Shared { orders, identity, work, grants: Grants::default(), presence };
         Self { shared, emitter }

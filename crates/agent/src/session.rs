@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
-use adit_mux::{Arrival, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect};
+use adit_mux::{
+    Arrival, Budget, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect,
+};
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::{Task, Tasks};
 use adit_wire::control::{Bind, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
@@ -105,10 +107,11 @@ pub(crate) enum Served {
 
 impl Session {
     /// Starts the mux on a connection.
-    pub(crate) fn start(link: Link, tasks: &Tasks) -> Self {
-        let (incoming, control, driver) = connect(link.io, &config(&link.preface));
+    pub(crate) fn start(link: Link, work: &Work) -> Self {
+        let config = Config { budget: work.budget.clone(), ..config(&link.preface) };
+        let (incoming, control, driver) = connect(link.io, &config);
         let (control, frames) = control.split();
-        let driver = tasks.spawn("session driver", driver.run());
+        let driver = work.tasks.spawn("session driver", driver.run());
         let ServerPreface { session: id, node, .. } = link.preface;
         Self { control, frames, incoming, driver, since: Instant::now(), id, node }
     }
@@ -237,6 +240,8 @@ pub(crate) struct Work {
     pub(crate) tasks: Tasks,
     /// Tells when to stop.
     pub(crate) shutdown: Shutdown,
+    /// Memory for the streams of all of them.
+    pub(crate) budget: Budget,
 }
 
 impl Work {
