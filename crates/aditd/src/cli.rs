@@ -94,6 +94,9 @@ pub(crate) struct UpArgs {
     /// has].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) memory_max: Option<u64>,
+    /// On SIGTERM or Ctrl-C, how long to wait for requests in flight before they are cut. A second signal cuts at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) drain_timeout: u64,
     /// Write where it serves to this file, as JSON, as soon as it does.
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,

@@ -6,16 +6,24 @@ use adit_process::shutdown::Trigger;
 use adit_process::tasks::{Task, Tasks};
 use anyhow::{Context, anyhow};
 
-/// How long the others may take to drain after one has ended.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(35);
+/// How much longer than the server's drain the whole may take.
+const DRAIN_SLACK: Duration = Duration::from_secs(5);
+
+/// What the top-level tasks have in common.
+pub(crate) struct Supervisor<'a> {
+    pub(crate) tasks: &'a Tasks,
+    /// Tells them to drain, and to stop.
+    pub(crate) trigger: &'a Trigger,
+    /// How long the server waits for requests in flight.
+    pub(crate) drain_deadline: Duration,
+}
 
 /// Runs the top-level tasks until the first of them ends.
 ///
 /// When one fails, the shutdown watch is flipped, the others drain, and its error is returned. When the signals' task
 /// ends, that is the wish to stop: the same happens without an error.
 pub(crate) async fn supervise(
-    tasks: &Tasks,
-    trigger: &Trigger,
+    Supervisor { tasks, trigger, drain_deadline }: Supervisor<'_>,
     server: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     control_plane: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     signals: impl Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -31,7 +39,7 @@ pub(crate) async fn supervise(
         asked = signals => asked.context("the signals' task failed").flatten(),
     };
     trigger.drain();
-    let joined = tasks.join_all(DRAIN_DEADLINE).await;
+    let joined = tasks.join_all(drain_deadline.saturating_add(DRAIN_SLACK)).await;
     if joined.aborted > 0 {
         tracing::warn!(cut = joined.aborted, "tasks did not drain in time");
     }
@@ -51,12 +59,13 @@ mod tests {
     use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use adit_process::shutdown::Shutdown;
     use adit_process::tasks::Tasks;
     use anyhow::{anyhow, bail};
 
-    use super::supervise;
+    use super::{Supervisor, supervise};
 
     /// Where each top-level task of a test ends.
     #[derive(Clone, Copy, PartialEq)]
@@ -88,7 +97,8 @@ mod tests {
             }
         };
         let tasks = Tasks::new("test");
-        let outcome = supervise(&tasks, &trigger, task(server), task(control_plane), task(signals)).await;
+        let supervisor = Supervisor { tasks: &tasks, trigger: &trigger, drain_deadline: Duration::ZERO };
+        let outcome = supervise(supervisor, task(server), task(control_plane), task(signals)).await;
         (outcome, drained.load(Ordering::SeqCst))
     }
 
@@ -124,9 +134,9 @@ mod tests {
         let (trigger, shutdown) = Shutdown::new();
         let tasks = Tasks::new("test");
         let mut control_plane = shutdown.clone();
+        let drain_deadline = Duration::from_secs(30);
         let outcome = supervise(
-            &tasks,
-            &trigger,
+            Supervisor { tasks: &tasks, trigger: &trigger, drain_deadline },
             async { Err(anyhow!("port taken")) },
             async move {
                 control_plane.draining().await;

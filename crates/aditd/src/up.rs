@@ -4,11 +4,12 @@ mod settings;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_api::capability::NodeAddress;
 use adit_control_plane::{Clock, ControlPlane};
 use adit_net::listen::bind;
-use adit_process::shutdown::Shutdown;
+use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::signals::Signals;
 use adit_process::tasks::Tasks;
 use adit_server::Server;
@@ -17,7 +18,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::cli::UpArgs;
-use crate::supervise;
+use crate::supervise::{self, Supervisor};
 use settings::Settings;
 
 /// Where a node keeps what it has carried and not reported, inside the data folder.
@@ -60,11 +61,13 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let control_plane = ControlPlane::start(store, for_control_plane, Clock::wall())
         .await
         .context("the control plane cannot start")?;
+    let drain_deadline = Duration::from_secs(args.drain_timeout);
     let mut server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
         .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
-        .ports_at(settings.listen.ip());
+        .ports_at(settings.listen.ip())
+        .drain_deadline(drain_deadline);
     if let Some(mebibytes) = args.memory_max {
         server = server.memory_max(mebibytes.saturating_mul(1024 * 1024));
     }
@@ -82,9 +85,10 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let (trigger, shutdown) = Shutdown::new();
     let certificates = settings.certificates;
     let (for_server, for_control_plane) = (shutdown.clone(), shutdown);
-    supervise::supervise(
-        &Tasks::new("aditd"),
-        &trigger,
+    let tasks = Tasks::new("aditd");
+    let again = cut_when_asked_again(&trigger);
+    let supervised = supervise::supervise(
+        Supervisor { tasks: &tasks, trigger: &trigger, drain_deadline },
         async move { Ok(server.run(https, http, certificates, for_server).await?) },
         async move {
             control_plane.housekeeping(for_control_plane).await;
@@ -94,8 +98,22 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
             signals.terminate().await;
             Ok(())
         },
-    )
-    .await
+    );
+    tokio::select! {
+        ended = supervised => ended,
+        failed = again => failed,
+    }
+}
+
+/// A second signal ends the drain: what is in flight is cut. Returns only if signals cannot be heard.
+async fn cut_when_asked_again(trigger: &Trigger) -> anyhow::Result<()> {
+    trigger.subscribe().draining().await;
+    // Its own ears: those of the first signal are gone with the task that heard it.
+    let mut signals = Signals::listen()?;
+    signals.terminate().await;
+    tracing::warn!("asked again: what is in flight is cut");
+    trigger.stop();
+    std::future::pending().await
 }
 
 /// The listeners are bound, so whoever reads this can connect.

@@ -46,8 +46,18 @@ impl Scene {
         TENANT
     }
 
+    /// The usual upstream, on a stack that is different.
+    pub async fn start_on(stack: Stack) -> Result<Self> {
+        let origin = Origin::start().await?;
+        let upstream = origin.port();
+        Self::of_stack(stack, origin, &upstream).await
+    }
+
     async fn of(origin: Origin, upstream: &str) -> Result<Self> {
-        let stack = Stack::start().await?;
+        Self::of_stack(Stack::start().await?, origin, upstream).await
+    }
+
+    async fn of_stack(stack: Stack, origin: Origin, upstream: &str) -> Result<Self> {
         let key = stack.tenant(TENANT).await?;
         let home = Home::new(&stack, &key)?;
         let mut agent = home.http(upstream, Some("demo"))?;

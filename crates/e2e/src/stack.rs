@@ -29,6 +29,8 @@ pub struct Options {
     pub descriptors: Option<u32>,
     /// What the server logs.
     pub log: Option<&'static str>,
+    /// How many seconds it waits for requests in flight when it is asked to end.
+    pub drain_timeout: Option<u64>,
 }
 
 /// A running server with its data folder. Both end with it.
@@ -80,6 +82,14 @@ impl Stack {
         let (program, ready) = serve(self.data.path(), &self.options, ports).await?;
         (self.program, self.ready) = (program, ready);
         Ok(())
+    }
+
+    /// Starts the next server beside the one that drains, on the same ports and data, and returns the old one.
+    pub async fn replace(&mut self) -> Result<Program> {
+        let ports = [self.ready.https_port, self.ready.http_port];
+        let (program, ready) = serve(self.data.path(), &self.options, ports).await?;
+        self.ready = ready;
+        Ok(std::mem::replace(&mut self.program, program))
     }
 
     /// A new tenant of this name with an API key.
@@ -188,6 +198,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     }
     if let Some(ports) = &options.ports {
         command.arg("--tcp-ports").arg(ports.range());
+    }
+    if let Some(seconds) = options.drain_timeout {
+        command.arg("--drain-timeout").arg(seconds.to_string());
     }
     if let Some(port) = options.public_port {
         command.arg("--public-port").arg(port.to_string());

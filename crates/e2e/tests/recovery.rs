@@ -11,6 +11,9 @@ use http::{HeaderMap, StatusCode};
 /// A dead link is noticed after 15 s of silence; then the agent waits at most a second or two, and needs a moment.
 const NOTICED_WITHIN: Duration = Duration::from_secs(25);
 
+/// Before visitors are told, they wait for 15 s more: the agent may come back.
+const TOLD_WITHIN: Duration = Duration::from_mins(1);
+
 /// The agent's tries get rarer while there is no server, at most 30 s apart.
 const BACK_WITHIN: Duration = Duration::from_mins(1);
 
@@ -90,7 +93,7 @@ async fn a_silent_network_is_noticed_and_left_behind() -> Result<()> {
     assert_eq!(lost["reason"], "connection_lost");
     // The server notices too, and says so to visitors.
     let visitor = place.visitor.clone();
-    until("visitors are told", NOTICED_WITHIN, || async {
+    until("visitors are told", TOLD_WITHIN, || async {
         let answer = async { visitor.http().await?.get("/").await };
         answer.await.is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
     })
@@ -106,7 +109,7 @@ async fn an_agent_that_slept_comes_back() -> Result<()> {
     let mut place = Place::start(Some("demo")).await?;
     place.agent.program().signal(Signal::STOP)?;
     let visitor = place.visitor.clone();
-    until("the server notices", NOTICED_WITHIN, || async {
+    until("the server notices", TOLD_WITHIN, || async {
         let answer = async { visitor.http().await?.get("/").await };
         answer.await.is_ok_and(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
     })

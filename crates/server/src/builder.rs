@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_authority::{Admission, Directory, Unavailable, Usage};
 use adit_domain::id::NodeId;
@@ -18,6 +19,7 @@ use tokio::time::{Instant, interval};
 
 use crate::clock::{Clock, wall_clock};
 use crate::handshakes::Handshakes;
+use crate::hold::Holds;
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
@@ -29,7 +31,7 @@ use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::share::Shares;
 use crate::trust::Trust;
-use crate::{follow, limits, serving};
+use crate::{follow, serving};
 
 /// Collects the parts of a node.
 pub struct Builder {
@@ -42,6 +44,7 @@ pub struct Builder {
     clock: Clock,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
     memory_bytes_max: Option<u64>,
+    drain_deadline: Duration,
 }
 
 /// Why a node did not start, or ended early.
@@ -80,6 +83,7 @@ impl Builder {
             clock: Arc::new(wall_clock),
             metering: None,
             memory_bytes_max: None,
+            drain_deadline: DRAIN_DEADLINE,
         }
     }
 
@@ -101,6 +105,13 @@ impl Builder {
     #[must_use]
     pub fn sessions(mut self, mux: adit_mux::Config) -> Self {
         self.mux = mux;
+        self
+    }
+
+    /// How long a drain waits for requests in flight, where it is not [`DRAIN_DEADLINE`].
+    #[must_use]
+    pub const fn drain_deadline(mut self, deadline: Duration) -> Self {
+        self.drain_deadline = deadline;
         self
     }
 
@@ -150,9 +161,11 @@ impl Builder {
             shares: Shares::default(),
             overload: Arc::default(),
             handshakes: Handshakes::default(),
+            holds: Holds::new(Instant::now()),
             reserved: self.reserved,
             mux: self.mux,
             clock: self.clock,
+            drain_deadline: self.drain_deadline,
             public_port: self.public_port,
             visitor_tasks: Tasks::new("visitors"),
             agent_tasks: Tasks::new("agents"),
@@ -175,7 +188,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` says to drain; then takes nothing new, finishes what is in flight within
-    /// [`limits::DRAIN_DEADLINE`], and says goodbye to the agents.
+    /// the drain's deadline, and says goodbye to the agents. When `shutdown` says to stop, or the deadline has passed, what is
+    /// left is cut, so that nobody takes it for the whole.
     ///
     /// `https` is the one port of agents and visitors; `http` is plain HTTP for development.
     ///
@@ -226,14 +240,13 @@ impl Server {
         self.node.ports.close_all();
         // Idle upstream connections have no request to finish.
         self.node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.clear());
-        let visitors = self.node.visitor_tasks.join_all(limits::DRAIN_DEADLINE);
-        tokio::select! {
-            joined = visitors => {
-                if joined.aborted > 0 {
-                    tracing::warn!(cut = joined.aborted, "requests did not finish within {DRAIN_DEADLINE:?}");
-                }
-            }
-            () = shutdown.stopped() => {}
+        let visitors = &self.node.visitor_tasks;
+        let joined = tokio::select! {
+            joined = visitors.join_all(self.node.drain_deadline) => joined,
+            () = shutdown.stopped() => visitors.join_all(Duration::ZERO).await,
+        };
+        if joined.aborted > 0 {
+            tracing::warn!(cut = joined.aborted, "connections of visitors did not end in time");
         }
         self.sessions.stop();
         self.node.agent_tasks.join_all(SESSIONS_END_DEADLINE).await;
@@ -250,6 +263,7 @@ async fn sweep_pools(node: Arc<Node>) {
             _ = ticks.tick() => {
                 let now = Instant::now();
                 node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.sweep(now));
+                node.holds.sweep(now);
             }
         }
     }

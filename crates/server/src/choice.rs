@@ -7,7 +7,7 @@ use crate::tunnel::Tunnel;
 /// The choice of a tunnel for one request, over all its tries. Made once per request, and handed to every
 /// [`Route::pick`](crate::routes::Route::pick) and [`Route::reuse`](crate::routes::Route::reuse) on its behalf: the
 /// member of a pool that was chosen at the first try stays chosen, and what was passed over is not picked again.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Choice {
     pub(crate) member: Option<InstanceId>,
     sessions: Vec<SessionId>,

@@ -31,7 +31,10 @@ pub(crate) async fn changes(node: Arc<Node>, mut after: Sequence) {
             }
             Err(error) => {
                 tracing::warn!(%error, "changes cannot be followed; live tunnels go on, nothing can be revoked");
-                sleep(CHANGES_RETRY).await;
+                tokio::select! {
+                    () = shutdown.stopped() => return,
+                    () = sleep(CHANGES_RETRY) => {}
+                }
             }
         }
     }

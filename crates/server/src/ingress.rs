@@ -111,7 +111,13 @@ impl Public {
         accepted: Accepted<S>,
         draining: Shutdown,
     ) -> Result<(), IngressError> {
-        match Box::pin(self.greet(accepted, draining)).await? {
+        let mut leaving = draining.clone();
+        let greeted = tokio::select! {
+            greeted = Box::pin(self.greet(accepted, draining)) => greeted?,
+            // Nothing has been asked yet, and a drain must not wait for who never asks.
+            () = leaving.draining() => None,
+        };
+        match greeted {
             Some(serving) => Ok(serving.await?),
             None => Ok(()),
         }

@@ -11,6 +11,7 @@ mod choice;
 mod clock;
 mod follow;
 mod handshakes;
+mod hold;
 mod ingress;
 mod known;
 pub mod limits;
@@ -26,6 +27,7 @@ mod serving;
 mod share;
 #[cfg(test)]
 mod stub;
+mod trace;
 mod trust;
 mod tunnel;
 mod visitor;

@@ -85,6 +85,41 @@ pub const SESSION_COMMANDS_MAX: usize = 64;
 /// From the request being sent to the agent until its upstream accepts the connection.
 pub const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
+/// How long an endpoint is held whose agent has vanished: requests wait for it. After a restart of the node every known
+/// endpoint is held for as long.
+pub const HOLD_AGENT: Duration = Duration::from_secs(15);
+
+/// How long a request waits for an upstream that refuses connections.
+pub const HOLD_REFUSED: Duration = Duration::from_secs(5);
+
+/// An upstream that refuses is waited for only if it answered within this time: else it is not restarting, but not there.
+pub const UPSTREAM_UP_AGE: Duration = Duration::from_secs(15);
+
+/// How often an upstream that is waited for is tried, by one request for all of its endpoint.
+pub const REFUSED_LOOK: Duration = Duration::from_millis(250);
+
+/// How long one request waits at most, whatever it waits for and however often.
+pub const HOLD_TOTAL: Duration = Duration::from_secs(30);
+
+/// How often a request that was not delivered goes out again: more often than an agent has sessions, each of which may
+/// turn out to be dead.
+pub const RESENDS_MAX: u32 = 32;
+
+/// Requests that wait for one endpoint; further ones are told to come again.
+pub const HELD_PER_ENDPOINT_MAX: usize = 1_000;
+
+/// Requests that wait on one node, whatever for; further ones are told to come again.
+pub const HELD_PER_NODE_MAX: usize = 5_000;
+
+/// What of a request's body is read before the agent has its upstream, and kept so that it can be sent again.
+pub const HELD_BODY_BYTES_MAX: usize = adit_wire::limits::EARLY_BYTES_MAX;
+
+/// What is kept of all bodies together. When it is full a body is read no further until the agent has its upstream.
+pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Endpoints that are waited for after a restart of the node; requests for further ones are answered at once.
+pub const HELD_ENDPOINTS_MAX: usize = 10_000;
+
 /// From the last part of the request that was sent to the response's head.
 pub const RESPONSE_HEAD_DEADLINE: Duration = Duration::from_mins(2);
 
@@ -132,7 +167,7 @@ pub const CHANGES_RETRY: Duration = Duration::from_secs(1);
 /// memory, since every capability of that key has expired.
 pub const REVOCATION_MEMORY: Duration = Duration::from_hours(25);
 
-/// How long a drain waits for requests in flight before they are cut.
+/// How long a drain waits for requests in flight before they are cut, if nothing else is set.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// How long streams may go on in a session that has opened so many that another one takes its place.

@@ -14,6 +14,7 @@ use adit_web::HttpService;
 
 use crate::clock::Clock;
 use crate::handshakes::Handshakes;
+use crate::hold::Holds;
 use crate::known::KnownNames;
 use crate::metering::Meters;
 use crate::overload::Overload;
@@ -44,11 +45,14 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     /// Lets connections of visitors and agents in, whichever port they come to.
     pub(crate) gate: Gate,
+    pub(crate) holds: Holds,
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,
     /// For the times in capabilities and the hours of usage, and for nothing else: it may jump.
     pub(crate) clock: Clock,
+    /// How long a drain waits for requests in flight.
+    pub(crate) drain_deadline: Duration,
     /// The port in public URLs.
     pub(crate) public_port: u16,
     /// Work on behalf of visitors; a drain waits for it.

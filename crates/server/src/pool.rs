@@ -1,11 +1,18 @@
 //! Idle upstream connections of one tunnel, ready for the next request of whichever visitor.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_web::client::Sender;
 use tokio::time::Instant;
 
 use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
+use crate::trace::Trace;
+
+/// A connection with no request in flight, and what is known of its stream.
+pub(crate) struct Idle {
+    pub(crate) sender: Sender,
+    pub(crate) trace: Arc<Trace>,
+}
 
 /// At most [`POOL_BURST_MAX`] connections, of which a sweep leaves the freshest [`POOL_IDLE_MAX`], each idle for at most
 /// [`POOL_IDLE_AGE`]. The freshest is used first.
@@ -16,29 +23,29 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    connections: Vec<(Instant, Sender)>,
+    connections: Vec<(Instant, Idle)>,
     /// The tunnel has ended: what comes back now is closed.
     closed: bool,
 }
 
 impl Pool {
     /// A connection that was still open when it was looked at.
-    pub(crate) fn take(&self) -> Option<Sender> {
+    pub(crate) fn take(&self) -> Option<Idle> {
         let now = Instant::now();
         let mut state = self.lock();
-        while let Some((since, sender)) = state.connections.pop() {
-            if now.duration_since(since) < POOL_IDLE_AGE && !sender.is_closed() {
-                return Some(sender);
+        while let Some((since, idle)) = state.connections.pop() {
+            if now.duration_since(since) < POOL_IDLE_AGE && !idle.sender.is_closed() {
+                return Some(idle);
             }
         }
         None
     }
 
     /// Keeps a connection for later, unless there are enough.
-    pub(crate) fn put(&self, sender: Sender) {
+    pub(crate) fn put(&self, idle: Idle) {
         let mut state = self.lock();
         if !state.closed && state.connections.len() < POOL_BURST_MAX {
-            state.connections.push((Instant::now(), sender));
+            state.connections.push((Instant::now(), idle));
         }
     }
 
@@ -52,7 +59,7 @@ impl Pool {
         let mut state = self.lock();
         state
             .connections
-            .retain(|(since, sender)| now.duration_since(*since) < POOL_IDLE_AGE && !sender.is_closed());
+            .retain(|(since, idle)| now.duration_since(*since) < POOL_IDLE_AGE && !idle.sender.is_closed());
         let left_over = state.connections.len().saturating_sub(POOL_IDLE_MAX);
         // Connections are put at the end, so the front holds the ones that nobody has taken for longest.
         state.connections.drain(..left_over);
@@ -74,21 +81,27 @@ impl Pool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use std::sync::Arc;
+
     use tokio::time::Instant;
 
+    use adit_domain::Hostname;
     use adit_web::client;
     use adit_web::limits::ClientLimits;
 
-    use super::Pool;
+    use super::{Idle, Pool};
+    use crate::hold::Holds;
     use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
+    use crate::trace::Trace;
 
     /// A pool into which `n` open connections were put. They stay open as long as the second value lives.
     async fn pool_of(n: usize) -> (Pool, Vec<impl Sized>) {
         let (pool, mut open) = (Pool::default(), Vec::new());
+        let hold = Holds::new(tokio::time::Instant::now()).enter(&Hostname::parse("a.example").unwrap());
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);
             let (sender, driver) = client::handshake(ours, ClientLimits::default()).await.unwrap();
-            pool.put(sender);
+            pool.put(Idle { sender, trace: Arc::new(Trace::new(Arc::clone(&hold))) });
             open.push((driver, theirs));
         }
         (pool, open)
@@ -125,9 +138,9 @@ mod tests {
     #[tokio::test]
     async fn a_cleared_pool_takes_nothing_more() {
         let (pool, _open) = pool_of(1).await;
-        let sender = pool.take().unwrap();
+        let idle = pool.take().unwrap();
         pool.clear();
-        pool.put(sender);
+        pool.put(idle);
         assert_eq!(pool.len(), 0);
     }
 }

@@ -6,12 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use adit_authority::Claimed;
 use adit_domain::Hostname;
 use adit_domain::id::{EndpointId, SessionId};
-use adit_web::client::Sender;
 use thiserror::Error;
 
 use crate::choice::{Choice, Need};
 use crate::member::Member;
 use crate::metering::Meter;
+use crate::pool::Idle;
 use crate::share::EndpointShare;
 use crate::tunnel::Tunnel;
 
@@ -171,10 +171,15 @@ impl Route {
     }
 
     /// An idle upstream connection of the least loaded tunnel, if it has one.
-    pub(crate) fn reuse(&self, choice: &mut Choice) -> Option<(Arc<Tunnel>, Sender)> {
+    pub(crate) fn reuse(&self, choice: &mut Choice) -> Option<(Arc<Tunnel>, Idle)> {
         let tunnel = self.find(choice, Need::Idle)?;
-        let sender = tunnel.pool.take()?;
-        Some((tunnel, sender))
+        let idle = tunnel.pool.take()?;
+        Some((tunnel, idle))
+    }
+
+    /// Whether [`Route::pick`] would find one.
+    pub(crate) fn has_left(&self, choice: &Choice) -> bool {
+        self.members.iter().any(|member| member.pick(choice, Need::Stream).is_some())
     }
 
     fn find(&self, choice: &mut Choice, need: Need) -> Option<Arc<Tunnel>> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use adit_domain::id::{InstanceId, SessionId};
 
+use crate::hold::Hold;
 use crate::limits::SILENT_AFTER;
 use crate::metering::Meter;
 use crate::pool::Pool;
@@ -22,6 +23,8 @@ pub(crate) struct Tunnel {
     pub(crate) meter: Arc<Meter>,
     /// What the endpoint may use. The first tunnel of a route brings it.
     pub(crate) share: Arc<EndpointShare>,
+    /// The endpoint, for those who wait for it.
+    pub(crate) hold: Arc<Hold>,
 }
 
 /// What speaks against a tunnel, the worst first.

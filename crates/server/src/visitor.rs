@@ -3,8 +3,12 @@
 mod connection;
 mod failure;
 mod forward;
+mod next;
 pub(crate) mod raw;
+mod replay;
+mod search;
 mod sending;
+mod tries;
 mod upgrade;
 mod upstream;
 
@@ -14,18 +18,14 @@ use std::sync::Arc;
 
 use adit_api::Code;
 use adit_domain::id::RequestId;
-use adit_domain::{EndpointKind, Hostname};
-use adit_web::body::OnEnd;
 use adit_web::service::Peer;
 use adit_web::{Body, RequestAuthority, answer};
 use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
 use crate::node::Node;
-use crate::share::NoPlace;
 use forward::Exchange;
 
 /// Answers one request. What fails is an answer too.
@@ -85,26 +85,6 @@ async fn route(
         let Ok(response) = service.clone().oneshot(request).await;
         return Ok(response);
     }
-    let Some(route) = node.routes.get(host) else { return Err(unserved(&node, host).await) };
-    if route.claimed.kind != EndpointKind::Http {
-        return Err(Code::EndpointUnknown);
-    }
-    let place = route.share.request().map_err(|NoPlace| Code::EndpointBusy)?;
-    let response = Exchange { node, connection, route, id }.run(authority, request).await?;
-    // Given back when the response has ended, whichever way.
-    Ok(response.map(|body| OnEnd::new(body, move |_| drop(place)).boxed_unsync()))
-}
-
-/// Why nobody serves this name.
-async fn unserved(node: &Node, host: &Hostname) -> Code {
-    match node.known.kind_of(node.directory.as_ref(), host).await {
-        Ok(Some(EndpointKind::Http)) => Code::AgentOffline,
-        // Endpoints of other kinds are not found by HTTP.
-        Ok(_) => Code::EndpointUnknown,
-        Err(error) => {
-            // Visitors may not fill the log. That the directory is away is said where changes are followed.
-            tracing::debug!(%error, "the directory cannot be asked whether an endpoint exists");
-            Code::ControlPlaneUnavailable
-        }
-    }
+    let hostname = host.clone();
+    Exchange { node, connection, hostname, id }.run(authority, request).await
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use adit_authority::{Claimed, RefreshError};
+use adit_domain::Hostname;
 use adit_domain::id::{EndpointId, InstanceId, SessionId};
 use adit_mux::{Control, Session};
 use adit_net::rate::{Pace, Rate, TooOften};
@@ -18,8 +19,9 @@ use tokio::time::{Instant, timeout};
 
 use super::claims::{self, Busy, Claims, Outcome};
 use super::preface;
+use crate::hold::Holds;
 use crate::limits::{
-    BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, DRAIN_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER,
+    BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER,
     REVOKED_GOODBYE_DEADLINE, ROTATION_DEADLINE,
 };
 use crate::node::{Node, millis};
@@ -35,7 +37,13 @@ pub(crate) async fn serve<S>(node: Arc<Node>, mut io: S, exporter: Exporter, pee
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let admitted = match preface::exchange(&node, &mut io, &exporter, peer).await {
+    let mut stopping = node.shutdown.clone();
+    let exchanged = tokio::select! {
+        exchanged = preface::exchange(&node, &mut io, &exporter, peer) => exchanged,
+        // Whoever has not even said who it is keeps no node waiting.
+        () = stopping.stopped() => return,
+    };
+    let admitted = match exchanged {
         Ok(admitted) => admitted,
         Err(failure) => return tracing::debug!(%failure, "an agent was not admitted"),
     };
@@ -98,7 +106,7 @@ impl AgentSession {
         tokio::select! {
             biased;
             () = orders.revoked.notified() => {
-                self.leave();
+                self.leave(Holds::released);
                 let goodbye = tell(&control, goodbye(GoodbyeReason::Revoked));
                 let _ = timeout(REVOKED_GOODBYE_DEADLINE, goodbye).await;
                 "capability revoked"
@@ -126,7 +134,7 @@ impl AgentSession {
                 },
                 () = draining.draining(), if !drain_told => {
                     drain_told = true;
-                    let deadline_ms = millis(DRAIN_DEADLINE);
+                    let deadline_ms = millis(self.node.drain_deadline);
                     tell(control, Frame::Drain { deadline_ms }).await
                 }
                 () = retiring.retiring(), if !drain_told => {
@@ -215,6 +223,7 @@ impl AgentSession {
             let message = "the node counts as many endpoints as it can";
             return tell(control, claims::refused(request, BindRefusal::TryLater, message)).await;
         };
+        let hold = self.node.holds.enter(&claimed.hostname);
         let tunnel = Arc::new(Tunnel {
             session_id: self.id,
             instance: self.instance,
@@ -223,9 +232,15 @@ impl AgentSession {
             pool: Pool::default(),
             meter,
             share: EndpointShare::new(Arc::clone(&self.share)),
+            hold: Arc::clone(&hold),
         });
         match self.node.routes.bind(&claimed, tunnel) {
-            Ok(ended) => ended.iter().for_each(|route| tell_the_losers(route, &claimed)),
+            Ok(ended) => {
+                hold.bound();
+                if let Some(route) = ended {
+                    tell_the_losers(&route, &claimed);
+                }
+            }
             Err(error) => {
                 let reason = match error {
                     BindError::Stale => BindRefusal::Replaced,
@@ -245,7 +260,9 @@ impl AgentSession {
         self.bound.insert(claimed.endpoint, claimed.clone());
         if let Err(error) = serving::open(&self.node, &claimed).await {
             self.bound.remove(&claimed.endpoint);
-            serving::end(&self.node, &claimed, self.id);
+            if serving::end(&self.node, &claimed, self.id) {
+                self.node.holds.released(&claimed.hostname);
+            }
             tracing::warn!(%error, hostname = %claimed.hostname, "a public port cannot be opened");
             let refused = claims::refused(request, BindRefusal::TryLater, "the node cannot open the port");
             return tell(control, refused).await;
@@ -273,6 +290,9 @@ impl AgentSession {
     async fn give_back(&mut self, claimed: impl IntoIterator<Item = Claimed>) {
         let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.id);
         let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
+        for Claimed { hostname, .. } in &given_back {
+            self.node.holds.released(hostname);
+        }
         let released = async {
             for Claimed { endpoint, hostname, epoch, .. } in &given_back {
                 if let Err(error) = self.node.directory.release(*endpoint, *epoch).await {
@@ -329,11 +349,13 @@ impl AgentSession {
         tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
     }
 
-    /// Takes everything of this session out of the routes. What the directory holds stays: the agent may come back for
-    /// it.
-    fn leave(&mut self) {
+    /// Takes everything of this session out of the routes, and notes how for those who wait. What the directory holds
+    /// stays: the agent may come back for it.
+    fn leave(&mut self, how: fn(&Holds, &Hostname)) {
         for (_, claimed) in std::mem::take(&mut self.bound) {
-            serving::end(&self.node, &claimed, self.id);
+            if serving::end(&self.node, &claimed, self.id) {
+                how(&self.node.holds, &claimed.hostname);
+            }
         }
     }
 }
@@ -341,7 +363,7 @@ impl AgentSession {
 impl Drop for AgentSession {
     /// However the session's task ends, nothing is routed to a connection that nobody looks after.
     fn drop(&mut self) {
-        self.leave();
+        self.leave(Holds::vanished);
         self.session.close("session dropped");
     }
 }

@@ -11,31 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Meter;
 
-/// Which way a body goes.
-#[derive(Clone, Copy, Debug)]
-enum Way {
-    /// From a visitor to an upstream.
-    In,
-    /// From an upstream to a visitor.
-    Out,
-}
-
-/// A body whose data is counted when it is taken. Trailers and framing are not.
+/// An upstream's body whose data is counted when it is taken. Trailers and framing are not.
 pub(crate) struct CountedBody<B> {
     body: B,
     meter: Arc<Meter>,
-    way: Way,
 }
 
 impl<B> CountedBody<B> {
-    /// Counts what goes to the upstream.
-    pub(crate) fn incoming(body: B, meter: Arc<Meter>) -> Self {
-        Self { body, meter, way: Way::In }
-    }
-
     /// Counts what goes to the visitor.
     pub(crate) fn outgoing(body: B, meter: Arc<Meter>) -> Self {
-        Self { body, meter, way: Way::Out }
+        Self { body, meter }
     }
 }
 
@@ -51,10 +36,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(data) = frame.data_ref()
         {
-            match self.way {
-                Way::In => self.meter.incoming(data.remaining()),
-                Way::Out => self.meter.outgoing(data.remaining()),
-            }
+            self.meter.outgoing(data.remaining());
         }
         polled
     }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
+use tokio::time::Instant;
 
 use super::{BindError, NoTunnel, Routes};
 use crate::choice::Choice;
+use crate::hold::Holds;
 use crate::limits::TUNNELS_PER_MEMBER_MAX;
 use crate::pool::Pool;
 use crate::registry::Commands;
@@ -20,6 +22,7 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
+    let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap());
     let share = EndpointShare::new(Shares::default().of(TenantId::new()));
     let tunnel = Tunnel {
         session_id,
@@ -29,6 +32,7 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
         pool: Pool::default(),
         meter: Arc::default(),
         share,
+        hold,
     };
     (Arc::new(tunnel), (theirs, control, driver, orders))
 }

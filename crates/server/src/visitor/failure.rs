@@ -1,27 +1,123 @@
-//! What a failed exchange with an upstream means for the visitor.
+//! A request that got no response: how far it came, and what the visitor would be told.
+
+use std::sync::Arc;
 
 use adit_api::Code;
-use adit_web::Body;
-use http::Request;
+use adit_mux::{Answer, OpenError, StreamError};
+use adit_web::client::SendError;
+use adit_wire::record::AbortCode;
 
-/// A request that got no response.
+use super::next::Delivery;
+use crate::choice::Choice;
+use crate::routes::NoTunnel;
+use crate::trace::Trace;
+use crate::tunnel::Tunnel;
+
+/// Why there is no response.
 pub(super) struct Failure {
-    /// The honest answer.
+    pub(super) delivery: Delivery,
+    /// The honest answer, if it comes to that.
     pub(super) code: Code,
-    /// The request, if none of it was sent.
-    pub(super) unsent: Option<Request<Body>>,
+    /// What was to carry it.
+    pub(super) tunnel: Option<Arc<Tunnel>>,
 }
 
-/// Tells whose side an error of the upstream connection is on.
-pub(super) fn code_of(error: &hyper::Error, session: &adit_mux::Session) -> Code {
-    if let Some(code) = visitors_own(error) {
-        return code;
+impl Failure {
+    /// Nobody serves the endpoint now.
+    pub(super) const fn no_agent() -> Self {
+        Self { delivery: Delivery::Unopened, code: Code::AgentOffline, tunnel: None }
     }
-    if session.is_closed() { Code::AgentLost } else { Code::UpstreamBroken }
+
+    /// What has this name does not speak HTTP.
+    pub(super) const fn not_http() -> Self {
+        Self { delivery: Delivery::Final, code: Code::EndpointUnknown, tunnel: None }
+    }
+
+    /// As many requests are in flight as the endpoint or its tenant may have.
+    pub(super) const fn no_place() -> Self {
+        Self { delivery: Delivery::Final, code: Code::EndpointBusy, tunnel: None }
+    }
+
+    /// Of those who serve it, none can take a request.
+    pub(super) const fn no_tunnel(none: NoTunnel) -> Self {
+        match none {
+            NoTunnel::Gone => Self::no_agent(),
+            NoTunnel::Full => Self { delivery: Delivery::NoRoom, code: Code::EndpointBusy, tunnel: None },
+        }
+    }
+
+    /// No stream could be opened.
+    pub(super) fn unopened(error: OpenError, tunnel: &Arc<Tunnel>) -> Self {
+        let (delivery, code) = match error {
+            OpenError::Full => (Delivery::NoRoom, Code::EndpointBusy),
+            _ => (Delivery::Unopened, Code::AgentLost),
+        };
+        Self { delivery, code, tunnel: Some(Arc::clone(tunnel)) }
+    }
+
+    /// The agent did not say in time whether it has its upstream.
+    pub(super) fn undialled(tunnel: &Arc<Tunnel>) -> Self {
+        let (delivery, code) = (Delivery::Final, Code::UpstreamConnectTimeout);
+        Self { delivery, code, tunnel: Some(Arc::clone(tunnel)) }
+    }
+
+    /// The agent says that its upstream took no connection.
+    pub(super) fn not_reached(answer: Answer, tunnel: &Arc<Tunnel>) -> Self {
+        let (delivery, code) = match answer {
+            Answer::TimedOut => (Delivery::TimedOut, Code::UpstreamConnectTimeout),
+            Answer::Refused | Answer::Dialled => (Delivery::Refused, Code::UpstreamRefused),
+        };
+        Self { delivery, code, tunnel: Some(Arc::clone(tunnel)) }
+    }
+
+    /// The agent owes an answer for so long that its link may be dead, and there is another way.
+    pub(super) fn silent(tunnel: &Arc<Tunnel>) -> Self {
+        let (delivery, code) = (Delivery::Unknown, Code::AgentLost);
+        Self { delivery, code, tunnel: Some(Arc::clone(tunnel)) }
+    }
+
+    /// The response took too long.
+    pub(super) const fn late() -> Self {
+        Self { delivery: Delivery::Final, code: Code::UpstreamResponseTimeout, tunnel: None }
+    }
+
+    /// Leaves out of `choice` what need not be tried again.
+    pub(super) fn narrow(&self, choice: &mut Choice) {
+        let Some(tunnel) = &self.tunnel else { return };
+        match self.delivery {
+            Delivery::Refused | Delivery::TimedOut => choice.pass_member(tunnel),
+            Delivery::Unopened | Delivery::NoRoom | Delivery::Unknown => choice.pass_session(tunnel),
+            Delivery::Unsent | Delivery::Answering | Delivery::Final => {}
+        }
+    }
+
+    /// The exchange failed.
+    pub(super) fn of_exchange(error: &SendError, trace: &Trace, tunnel: &Arc<Tunnel>) -> Self {
+        if let Some(code) = visitors_own(error) {
+            return Self { delivery: Delivery::Final, code, tunnel: Some(Arc::clone(tunnel)) };
+        }
+        let delivery = match error {
+            SendError::Unsent(..) => Delivery::Unsent,
+            _ if trace.has_heard() => Delivery::Answering,
+            _ => Delivery::Unknown,
+        };
+        Self::of_stream(trace, tunnel, delivery)
+    }
+
+    /// What HTTP could not use. What the agent said comes before what HTTP made of it.
+    pub(super) fn of_stream(trace: &Trace, tunnel: &Arc<Tunnel>, otherwise: Delivery) -> Self {
+        let (delivery, code) = match trace.failed() {
+            Some(StreamError::NotReached(answer)) => return Self::not_reached(answer, tunnel),
+            Some(StreamError::Aborted(AbortCode::NotBound)) => (Delivery::Unopened, Code::AgentLost),
+            _ if tunnel.session.is_closed() => (otherwise, Code::AgentLost),
+            _ => (otherwise, Code::UpstreamBroken),
+        };
+        Self { delivery, code, tunnel: Some(Arc::clone(tunnel)) }
+    }
 }
 
 /// The visitor's body can end the exchange too: by a pause that is too long, or by breaking off.
-fn visitors_own(error: &hyper::Error) -> Option<Code> {
+fn visitors_own(error: &SendError) -> Option<Code> {
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(cause) = source {
         match cause.downcast_ref::<adit_web::BodyError>() {

@@ -10,7 +10,7 @@ use adit_mux::{PumpEnd, PumpLimits, Traffic, pump};
 use adit_net::accept::Accepted;
 use adit_net::io::{Guarded, Socket};
 
-use super::upstream::open_stream;
+use super::search::open_stream;
 use crate::choice::Choice;
 use crate::metering::CountedIo;
 use crate::node::Node;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adit_mux::{PumpEnd, PumpLimits, Stream, Traffic};
+use adit_mux::{PumpEnd, PumpLimits, Traffic};
 use adit_web::client;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::limits::HANDSHAKE_DEADLINE;
 use crate::metering::{CountedIo, Meter};
 use crate::node::Node;
+use crate::trace::Traced;
 
 use super::VisitorConnection;
 
@@ -57,7 +58,8 @@ async fn splice(
     let both = async { tokio::try_join!(visitor, upstream) };
     let (visitor, upstream) =
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
-    let (stream, early) = client::into_io::<Stream>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
+    let (stream, early) = client::into_io::<Traced>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
+    let stream = stream.into_inner();
     let mut visitor = CountedIo::new(TokioIo::new(visitor), meter);
     let write_early = async {
         visitor.write_all(&early).await?;

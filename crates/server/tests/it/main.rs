@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod hold;
 mod reuse;
 mod sessions;
 mod support;

@@ -8,6 +8,7 @@ use adit_mux::{Answer, Arrival, Stream};
 use adit_process::tasks::Tasks;
 use adit_wire::control::{Bound, Frame};
 use adit_wire::preface::Status;
+use adit_wire::record::AbortCode;
 use futures::future::join_all;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -46,11 +47,15 @@ async fn dialled(arrival: Option<Arrival>) -> Stream {
     stream
 }
 
-async fn answer(stream: &mut Stream) {
+async fn head(stream: &mut Stream) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.unwrap());
     }
+}
+
+async fn answer(stream: &mut Stream) {
+    head(stream).await;
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
     stream.flush().await.unwrap();
 }
@@ -70,26 +75,43 @@ async fn requests_go_to_the_least_loaded_session() {
     assert_eq!(streams.each_ref().map(Vec::len), [5, 5]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_was_not_delivered_goes_over_another_session() {
+/// What the agent does with a stream, and whether the request then goes over its other session.
+async fn goes_on(method: &str, give_up: fn(TestAgent, Stream)) -> Option<u16> {
     let node = TestNode::start();
     let (mut first, mut second, _) = two_sessions(&node).await;
-    let mut visitor = asks(&node, "POST").await;
-    // Whichever of the two was asked is lost before it has an upstream.
-    let mut stream = tokio::select! {
-        arrival = first.incoming.next() => {
-            first.incoming.close("lost");
-            drop(arrival);
-            dialled(second.incoming.next().await).await
-        }
-        arrival = second.incoming.next() => {
-            second.incoming.close("lost");
-            drop(arrival);
-            dialled(first.incoming.next().await).await
-        }
+    let mut visitor = asks(&node, method).await;
+    let (asked, mut other, arrival) = tokio::select! {
+        arrival = first.incoming.next() => (first, second, arrival),
+        arrival = second.incoming.next() => (second, first, arrival),
     };
-    answer(&mut stream).await;
+    let mut stream = arrival.unwrap().stream;
+    // It has been sent, whatever is said about it now.
+    head(&mut stream).await;
+    give_up(asked, stream);
+    tokio::select! {
+        response = visitor.response() => return Some(response.status()),
+        arrival = other.incoming.next() => answer(&mut dialled(arrival).await).await,
+    }
     assert_eq!(visitor.response().await.status(), 200);
+    None
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_goes_over_another_session_if_it_was_not_delivered_or_may_be_twice() {
+    // The agent says that its upstream saw nothing of it.
+    let gives_back = |agent: TestAgent, stream: Stream| {
+        stream.abort(AbortCode::NotBound);
+        std::mem::forget(agent);
+    };
+    // Nobody knows how far it came.
+    let is_lost = |agent: TestAgent, stream: Stream| {
+        agent.incoming.close("lost");
+        drop(stream);
+    };
+    assert_eq!(goes_on("POST", gives_back).await, None);
+    assert_eq!(goes_on("GET", gives_back).await, None);
+    assert_eq!(goes_on("GET", is_lost).await, None);
+    assert_eq!(goes_on("POST", is_lost).await, Some(502));
 }
 
 /// Takes every stream of a session, and holds it. Says so for each.

@@ -23,6 +23,8 @@ pub struct Authority {
     pub claims: Semaphore,
     /// Somebody has asked for a refresh.
     pub refreshing: Notify,
+    /// Somebody has asked whether a name exists.
+    pub asked: Notify,
     /// Refreshes are never answered.
     pub refreshes_hang: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Authority {
             changed: Notify::new(),
             claims: Semaphore::new(Semaphore::MAX_PERMITS),
             refreshing: Notify::new(),
+            asked: Notify::new(),
             refreshes_hang: AtomicBool::new(false),
         })
     }
@@ -137,6 +140,7 @@ impl Directory for Authority {
         &'a self,
         hostname: &'a Hostname,
     ) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>> {
+        self.asked.notify_one();
         let known = self.state().endpoints.contains_key(hostname);
         Box::pin(async move { Ok(known.then_some(EndpointKind::Http)) })
     }

@@ -25,18 +25,22 @@ pub struct TestNode {
 
 impl TestNode {
     pub fn start() -> Self {
-        Self::start_with(adit_mux::Config::default())
+        Self::with(Authority::new(), adit_mux::Config::default())
     }
 
     /// A node whose agent sessions are like this.
     pub fn start_with(sessions: adit_mux::Config) -> Self {
+        Self::with(Authority::new(), sessions)
+    }
+
+    /// A node of an installation that is there already.
+    pub fn with(authority: Arc<Authority>, sessions: adit_mux::Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_micros(adit_process::clock::wall_micros());
         let ca = Arc::new(DevCa::create_or_load(folder.path(), now).unwrap());
         let roots = Roots::from_file(ca.ca_pem_path()).unwrap();
         let domain = Hostname::parse("localhost").unwrap();
         let leaves = ca.leaves(move |name| *name == domain || name.is_direct_child_of(&domain));
-        let authority = Authority::new();
         let directory: Arc<dyn adit_authority::Directory> = authority.clone();
         let server = Server::builder(directory, authority.clone()).sessions(sessions).build();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));

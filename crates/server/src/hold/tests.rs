@@ -1,0 +1,202 @@
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::unchecked_time_subtraction,
+    reason = "a test stops at the first surprise"
+)]
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use adit_domain::Hostname;
+use tokio::time::{Instant, advance};
+
+use super::{Came, Expired, Hold, Holds};
+use crate::limits::{
+    HELD_ENDPOINTS_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX, HOLD_AGENT, HOLD_REFUSED, HOLD_TOTAL,
+    REFUSED_LOOK, UPSTREAM_UP_AGE,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn name(n: usize) -> Hostname {
+    Hostname::parse(&format!("n{n}.example")).unwrap()
+}
+
+/// A node and an endpoint that is served on it.
+fn served() -> (Holds, Arc<Hold>) {
+    let holds = Holds::new(Instant::now());
+    let hold = holds.enter(&name(0));
+    hold.bound();
+    (holds, hold)
+}
+
+fn long() -> Instant {
+    Instant::now() + HOLD_TOTAL
+}
+
+async fn poll_now<F: Future + ?Sized>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_goes_when_somebody_binds() {
+    let (holds, hold) = served();
+    holds.vanished(&name(0));
+    let is_there = AtomicBool::new(false);
+    let begun = Instant::now();
+    let mut waiting = Box::pin(hold.agent(long(), || is_there.load(Ordering::SeqCst)));
+    assert!(poll_now(&mut waiting).await.is_pending());
+    // Somebody binds and is gone again before anybody looks: that is no end.
+    hold.bound();
+    holds.vanished(&name(0));
+    assert!(poll_now(&mut waiting).await.is_pending());
+    is_there.store(true, Ordering::SeqCst);
+    hold.bound();
+    assert_eq!(waiting.await, Ok(Came::Later));
+    assert_eq!(hold.agent(long(), || true).await, Ok(Came::AtOnce));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_is_waited_for_so_long_from_the_moment_it_vanished() {
+    let (holds, hold) = served();
+    holds.vanished(&name(0));
+    for left in [HOLD_AGENT, 5 * SECOND, Duration::ZERO] {
+        let begun = Instant::now();
+        assert_eq!(hold.agent(long(), || false).await, Err(Expired));
+        assert_eq!(begun.elapsed().as_secs(), left.as_secs());
+        holds.vanished(&name(0));
+        advance(if left == HOLD_AGENT { HOLD_AGENT - 5 * SECOND } else { HOLD_AGENT }).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_told_nor_for_who_left_in_order() {
+    let (holds, hold) = served();
+    let begun = Instant::now();
+    // Its session is dead, and nobody has noticed yet.
+    assert_eq!(hold.agent(long(), || false).await, Err(Expired));
+    assert_eq!(begun.elapsed().as_secs(), HOLD_AGENT.as_secs());
+
+    holds.vanished(&name(0));
+    let begun = Instant::now();
+    assert_eq!(hold.agent(begun + SECOND, || false).await, Err(Expired));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+
+    let mut waiting = Box::pin(hold.agent(long(), || false));
+    assert!(poll_now(&mut waiting).await.is_pending());
+    holds.released(&name(0));
+    assert_eq!(poll_now(&mut waiting).await, Poll::Ready(Err(Expired)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_is_asked_for_by_one_at_a_time() {
+    let (_, hold) = served();
+    let until = Instant::now() + HOLD_REFUSED;
+    let mut all: Vec<_> = (0..3).map(|_| Box::pin(hold.upstream(until))).collect();
+    for waiting in &mut all {
+        assert!(poll_now(waiting).await.is_pending());
+    }
+    advance(REFUSED_LOOK + Duration::from_millis(1)).await;
+    let Poll::Ready(Ok(Some(turn))) = poll_now(&mut all[0]).await else { panic!("no turn") };
+    assert!(poll_now(&mut all[1]).await.is_pending());
+    // Refused again: the next one's turn comes, not at once.
+    drop(turn);
+    assert!(poll_now(&mut all[1]).await.is_pending());
+    advance(REFUSED_LOOK + Duration::from_millis(1)).await;
+    let Poll::Ready(Ok(Some(_turn))) = poll_now(&mut all[1]).await else { panic!("no turn") };
+    assert!(poll_now(&mut all[2]).await.is_pending());
+    hold.upstream_answered();
+    assert!(matches!(poll_now(&mut all[2]).await, Poll::Ready(Ok(None))), "everybody goes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_is_waited_for_so_long() {
+    let (_, hold) = served();
+    let begun = Instant::now();
+    let until = begun + HOLD_REFUSED;
+    let turn = hold.upstream(until).await.unwrap();
+    assert!(turn.is_some());
+    assert!(hold.upstream(until).await.is_err(), "another one has the turn");
+    assert_eq!(begun.elapsed().as_secs(), HOLD_REFUSED.as_secs());
+
+    let mut waiting = Box::pin(hold.upstream(Instant::now() + HOLD_REFUSED));
+    assert!(poll_now(&mut waiting).await.is_pending());
+    hold.bound();
+    assert!(matches!(poll_now(&mut waiting).await, Poll::Ready(Ok(None))), "another agent may know better");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_answered_lately_or_it_did_not() {
+    let (_, hold) = served();
+    assert!(!hold.has_answered_within(UPSTREAM_UP_AGE));
+    advance(SECOND).await;
+    hold.upstream_answered();
+    for (more, lately) in
+        [(UPSTREAM_UP_AGE - SECOND, true), (SECOND, true), (Duration::from_millis(1), false)]
+    {
+        advance(more).await;
+        assert_eq!(hold.has_answered_within(UPSTREAM_UP_AGE), lately);
+    }
+}
+
+#[tokio::test]
+async fn so_many_wait_for_one_endpoint_and_so_many_on_a_node() {
+    let holds = Holds::new(Instant::now());
+    let hold = holds.enter(&name(0));
+    let mut places: Vec<_> = (0..HELD_PER_ENDPOINT_MAX - 1).map(|_| holds.place(&hold).unwrap()).collect();
+    places.push(holds.place(&hold).unwrap());
+    assert!(holds.place(&hold).is_none());
+    places.pop();
+    assert!(holds.place(&hold).is_some());
+    drop(places);
+
+    let of: Vec<_> = (0..=HELD_PER_NODE_MAX / HELD_PER_ENDPOINT_MAX).map(|n| holds.enter(&name(n))).collect();
+    let mut places: Vec<_> =
+        (0..HELD_PER_NODE_MAX).map(|n| holds.place(&of[n / HELD_PER_ENDPOINT_MAX]).unwrap()).collect();
+    assert!(holds.place(of.last().unwrap()).is_none());
+    places.pop();
+    assert!(holds.place(of.last().unwrap()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_what_is_known_is_waited_for() {
+    let holds = Holds::new(Instant::now());
+    advance(10 * SECOND).await;
+    let hold = holds.after_restart(&name(0)).unwrap();
+    let begun = Instant::now();
+    assert_eq!(hold.agent(long(), || false).await, Err(Expired));
+    assert_eq!(begun.elapsed().as_secs(), (HOLD_AGENT - 10 * SECOND).as_secs());
+    assert!(holds.after_restart(&name(1)).is_none(), "it is not young any more");
+    holds.sweep(Instant::now());
+    assert!(holds.find(&name(0)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_endpoints_are_waited_for_after_a_restart() {
+    let holds = Holds::new(Instant::now());
+    for n in 0..HELD_ENDPOINTS_MAX {
+        assert!(holds.after_restart(&name(n)).is_some(), "{n}");
+    }
+    assert!(holds.after_restart(&name(HELD_ENDPOINTS_MAX)).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_over_is_forgotten() {
+    let (holds, hold) = served();
+    let _other = holds.enter(&name(1));
+    holds.released(&name(0));
+    advance(HOLD_AGENT - SECOND).await;
+    holds.sweep(Instant::now());
+    assert!(holds.find(&name(0)).is_some(), "a young node remembers who left in order");
+    advance(SECOND).await;
+    holds.sweep(Instant::now());
+    assert!(holds.find(&name(0)).is_none());
+    assert!(holds.find(&name(1)).is_some(), "it is served");
+    drop(hold);
+}

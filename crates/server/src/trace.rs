@@ -1,0 +1,177 @@
+//! What is known of a stream while HTTP is spoken on it: whether the agent has its upstream, whether a byte came back,
+//! and how the stream failed. HTTP's own errors do not tell these apart.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use adit_mux::{Answer, Stream, StreamError};
+use futures::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::hold::Hold;
+
+/// Shared by a stream and whoever asks about it.
+pub(crate) struct Trace {
+    hold: Arc<Hold>,
+    is_dialled: AtomicBool,
+    has_heard: AtomicBool,
+    failed: Mutex<Option<StreamError>>,
+    dialled: Notify,
+    body: AtomicWaker,
+}
+
+impl Trace {
+    /// Of a stream of which nothing is known yet.
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        Self {
+            hold,
+            is_dialled: AtomicBool::new(false),
+            has_heard: AtomicBool::new(false),
+            failed: Mutex::default(),
+            dialled: Notify::new(),
+            body: AtomicWaker::new(),
+        }
+    }
+
+    /// Another request goes out: what is heard from here on is about that one.
+    pub(crate) fn begin(&self) {
+        self.has_heard.store(false, Ordering::Release);
+    }
+
+    /// Whether the agent has its upstream. From then on that may have seen what was sent.
+    pub(crate) fn is_dialled(&self) -> bool {
+        self.is_dialled.load(Ordering::Acquire)
+    }
+
+    /// Whether a byte came back since the request began.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.has_heard.load(Ordering::Acquire)
+    }
+
+    /// How the stream failed, as far as it did.
+    pub(crate) fn failed(&self) -> Option<StreamError> {
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the agent has its upstream.
+    pub(crate) async fn dialled(&self) {
+        let dialled = self.dialled.notified();
+        if !self.is_dialled() {
+            dialled.await;
+        }
+    }
+
+    /// Waits until the agent has left the dial unanswered for so long; for ever if it answers before.
+    pub(crate) async fn left_undialled(&self, patience: Duration) {
+        if timeout(patience, self.dialled()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Wakes one body that waits for the answer. The last one to register counts.
+    pub(crate) fn wake_when_dialled(&self, waker: &Waker) {
+        self.body.register(waker);
+    }
+
+    /// The agent has its upstream.
+    pub(crate) fn note_dialled(&self) {
+        self.is_dialled.store(true, Ordering::Release);
+        self.dialled.notify_waiters();
+        self.body.wake();
+        self.hold.upstream_answered();
+    }
+
+    fn note_failure(&self, error: StreamError) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        // A cut says least: what is learned beside it counts.
+        if failed.is_none_or(|known| known == StreamError::Cut) {
+            *failed = Some(error);
+        }
+    }
+}
+
+/// A stream that leaves a trace.
+pub(crate) struct Traced {
+    stream: Stream,
+    is_dialled: bool,
+    trace: Arc<Trace>,
+}
+
+impl Traced {
+    pub(crate) fn new(stream: Stream, hold: Arc<Hold>) -> (Self, Arc<Trace>) {
+        let trace = Arc::new(Trace::new(hold));
+        (Self { stream, is_dialled: false, trace: Arc::clone(&trace) }, trace)
+    }
+
+    pub(crate) fn into_inner(self) -> Stream {
+        self.stream
+    }
+
+    fn look(&mut self) {
+        if !self.is_dialled && self.stream.answered() == Some(Answer::Dialled) {
+            self.is_dialled = true;
+            self.trace.note_dialled();
+        }
+    }
+
+    fn wrote<T>(&mut self, written: Poll<Result<T>>) -> Poll<Result<T>> {
+        self.look();
+        if let Poll::Ready(Err(error)) = &written {
+            self.trace.note_failure(StreamError::of(error).unwrap_or(StreamError::Cut));
+        }
+        written
+    }
+}
+
+impl AsyncRead for Traced {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.look();
+        match &read {
+            Poll::Ready(Ok(())) if buf.filled().len() > before => {
+                self.trace.has_heard.store(true, Ordering::Release);
+            }
+            Poll::Ready(Err(error)) => {
+                self.trace.note_failure(StreamError::of(error).unwrap_or(StreamError::Cut));
+            }
+            _ => {}
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Traced {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.wrote(flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

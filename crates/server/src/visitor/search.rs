@@ -1,0 +1,110 @@
+//! The way to an upstream for a connection that is carried as it is: one tunnel after the other, until an agent has it.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+
+use adit_api::Code;
+use adit_domain::EndpointKind;
+use adit_domain::id::RequestId;
+use adit_mux::{Answer, Stream};
+use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::choice::Choice;
+use crate::limits::{SILENCE_LOOK, UPSTREAM_CONNECT_DEADLINE};
+use crate::node::Node;
+use crate::routes::{NoTunnel, Route};
+use crate::tunnel::Tunnel;
+
+/// A stream over which an agent has connected to its upstream, for a connection that is carried as it is.
+pub(super) async fn open_stream(
+    node: &Node,
+    route: &Route,
+    choice: &mut Choice,
+    visitor: SocketAddr,
+    request: RequestId,
+) -> Result<Stream, Code> {
+    Search { node, route, visitor, request }.connect(choice).await
+}
+
+/// The way of one request to an upstream.
+struct Search<'a> {
+    node: &'a Node,
+    route: &'a Route,
+    visitor: SocketAddr,
+    request: RequestId,
+}
+
+impl Search<'_> {
+    /// Tries one tunnel after the other. What failed says why, if no other is left.
+    async fn connect(&self, choice: &mut Choice) -> Result<Stream, Code> {
+        let deadline = Instant::now() + UPSTREAM_CONNECT_DEADLINE;
+        let mut failed = None;
+        loop {
+            // As it is now: an agent may have come back since the request came.
+            let route = self.node.routes.get(&self.route.claimed.hostname);
+            let route = route.filter(|route| route.endpoint() == self.route.endpoint());
+            let route = route.ok_or(failed.unwrap_or(Code::AgentOffline))?;
+            let tunnel = route.pick(choice).map_err(|none| match (failed, none) {
+                (Some(code), _) => code,
+                (None, NoTunnel::Gone) => Code::AgentOffline,
+                (None, NoTunnel::Full) => Code::EndpointBusy,
+            })?;
+            let header = self.header(&route);
+            let has_better = || route.has_better(choice, &tunnel);
+            let code = match timeout_at(deadline, connect(&tunnel, &header, has_better)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(code)) => code,
+                Err(_) => return Err(Code::UpstreamConnectTimeout),
+            };
+            match code {
+                Code::UpstreamRefused | Code::UpstreamConnectTimeout => choice.pass_member(&tunnel),
+                _ => choice.pass_session(&tunnel),
+            }
+            failed = Some(code);
+        }
+    }
+
+    fn header(&self, route: &Route) -> StreamHeader {
+        StreamHeader {
+            version: STREAM_HEADER_VERSION,
+            kind: match route.claimed.kind {
+                EndpointKind::Http => StreamKind::Http,
+                EndpointKind::Tcp => StreamKind::Tcp,
+            },
+            flags: 0,
+            endpoint: route.endpoint(),
+            epoch: route.claimed.epoch,
+            request: self.request,
+            visitor: self.visitor,
+        }
+    }
+}
+
+/// A stream whose agent has its upstream. On every error the upstream saw nothing of the request.
+async fn connect(
+    tunnel: &Tunnel,
+    header: &StreamHeader,
+    has_better: impl Fn() -> bool,
+) -> Result<Stream, Code> {
+    let mut stream = tunnel.session.open(header).await.map_err(|error| match error {
+        adit_mux::OpenError::Full => Code::EndpointBusy,
+        _ => Code::AgentLost,
+    })?;
+    let answered = {
+        let mut answer = pin!(stream.answer());
+        loop {
+            match timeout(SILENCE_LOOK, answer.as_mut()).await {
+                Ok(answered) => break answered,
+                Err(_) if tunnel.is_silent() && has_better() => return Err(Code::AgentLost),
+                Err(_) => {}
+            }
+        }
+    };
+    match answered {
+        Ok(Answer::Dialled) => Ok(stream),
+        Ok(Answer::Refused) => Err(Code::UpstreamRefused),
+        Ok(Answer::TimedOut) => Err(Code::UpstreamConnectTimeout),
+        Err(_) => Err(Code::AgentLost),
+    }
+}

@@ -1,0 +1,283 @@
+//! The tries of one request: until it is answered, or the visitor must be told that it is not.
+
+use std::sync::Arc;
+
+use adit_api::Code;
+use adit_domain::id::RequestId;
+use adit_domain::{EndpointKind, Hostname};
+use adit_web::{Body, body};
+use http::request::Parts;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep};
+
+use super::VisitorConnection;
+use super::failure::Failure;
+use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, what_next};
+use super::replay::Source;
+use super::sending::{Late, Noted, Sending, answer_in_time};
+use super::upstream::{Begin, Upstream};
+use crate::choice::Choice;
+use crate::hold::{Came, Expired, Hold};
+use crate::limits::{
+    HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, RESPONSE_HEAD_DEADLINE, SILENCE_LOOK, UPSTREAM_UP_AGE,
+};
+use crate::node::Node;
+use crate::routes::Route;
+use crate::share::{NoPlace, RequestPlace};
+use crate::trace::Trace;
+use crate::tunnel::Tunnel;
+
+/// A request as it can be sent, more than once if it must.
+pub(super) struct Message {
+    pub(super) head: Parts,
+    /// `None`: it has no body.
+    pub(super) body: Option<Source>,
+    pub(super) repeat: Repeat,
+}
+
+/// A response whose head is here.
+pub(super) struct Answered {
+    pub(super) upstream: Upstream,
+    pub(super) response: Response<Incoming>,
+    /// How far the request's body has come.
+    pub(super) sending: Option<Arc<Sending>>,
+    /// To be kept until the response has ended, whichever way.
+    pub(super) place: Option<RequestPlace>,
+}
+
+/// Where a request goes, and what has been tried.
+pub(super) struct Tries<'a> {
+    node: &'a Node,
+    connection: &'a VisitorConnection,
+    hostname: &'a Hostname,
+    id: RequestId,
+    message: Message,
+    choice: Choice,
+    /// Its place among the endpoint's requests, from the first time that somebody serves it.
+    place: Option<RequestPlace>,
+    resends_left: u32,
+    until: Option<Instant>,
+    refused_until: Option<Instant>,
+}
+
+impl<'a> Tries<'a> {
+    pub(super) fn new(
+        node: &'a Node,
+        connection: &'a VisitorConnection,
+        hostname: &'a Hostname,
+        id: RequestId,
+        message: Message,
+    ) -> Self {
+        Self {
+            node,
+            connection,
+            hostname,
+            id,
+            message,
+            choice: Choice::default(),
+            place: None,
+            resends_left: RESENDS_MAX,
+            until: None,
+            refused_until: None,
+        }
+    }
+
+    /// Sends the request as often as the rules of [`what_next`] say. Dropped, it leaves nothing behind.
+    pub(super) async fn run(mut self) -> Result<Answered, Code> {
+        let mut turn = None;
+        loop {
+            let failure = match self.attempt().await {
+                Ok(answered) => return Ok(answered),
+                Err(failure) => failure,
+            };
+            drop(turn.take());
+            tracing::debug!(id = %self.id, delivery = ?failure.delivery, code = %failure.code, "a try failed");
+            let facts = self.facts(&failure);
+            match what_next(failure.delivery, facts) {
+                Next::Answer => return Err(failure.code),
+                Next::Again => self.count_resend(&failure)?,
+                Next::AwaitAgent => {
+                    self.count_resend(&failure)?;
+                    self.await_agent(&failure).await?;
+                }
+                Next::AwaitUpstream => turn = self.await_upstream(&failure).await?,
+            }
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<Answered, Failure> {
+        let route = self.node.routes.get(self.hostname).ok_or(Failure::no_agent())?;
+        if route.claimed.kind != EndpointKind::Http {
+            return Err(Failure::not_http());
+        }
+        if self.place.is_none() {
+            self.place = Some(route.share.request().map_err(|NoPlace| Failure::no_place())?);
+        }
+        let mut upstream = self.upstream(&route).await?;
+        let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
+        let (body, sending) = self.body(&upstream);
+        let request = Request::from_parts(self.message.head.clone(), body);
+        let sent = answer_in_time(sending.as_deref(), RESPONSE_HEAD_DEADLINE, upstream.send(request));
+        let dialled = async {
+            trace.dialled().await;
+            if let Some(body) = &self.message.body {
+                body.dialled();
+            }
+            std::future::pending().await
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = sent => sent,
+            never = dialled => never,
+            () = self.silence(&tunnel, &trace) => return Err(Failure::silent(&tunnel)),
+        };
+        if let Some(body) = self.message.body.as_ref().filter(|_| trace.is_dialled()) {
+            body.dialled();
+        }
+        let response = sent.map_err(|Late| Failure::late())??;
+        Ok(Answered { upstream, response, sending, place: self.place.take() })
+    }
+
+    /// A connection that is there already where that is safe, else a fresh one.
+    async fn upstream(&mut self, route: &Route) -> Result<Upstream, Failure> {
+        let is_first = self.resends_left == RESENDS_MAX;
+        let reusable = match self.connection.pinned(route) {
+            None if is_first && self.message.repeat == Repeat::Once => {
+                Upstream::reuse(route, &mut self.choice)
+            }
+            pinned => pinned,
+        };
+        if let Some(upstream) = reusable {
+            return Ok(upstream);
+        }
+        // The one repetition must not be wasted: the other sessions of an agent that was killed look alive for a moment.
+        let begin = if self.message.repeat == Repeat::Done { Begin::Dialled } else { Begin::AtOnce };
+        let of = (self.connection.peer, self.id);
+        Upstream::open(self.node, route, &mut self.choice, begin, of).await
+    }
+
+    fn body(&self, upstream: &Upstream) -> (Body, Option<Arc<Sending>>) {
+        let Some(source) = &self.message.body else { return (body::empty(), None) };
+        let sending = Arc::new(Sending::new());
+        let replay = source.replay(upstream.trace(), Arc::clone(&upstream.tunnel().meter));
+        let body = Noted::new(replay, Arc::clone(&sending));
+        (body.boxed_unsync(), Some(sending))
+    }
+
+    fn facts(&mut self, failure: &Failure) -> Facts {
+        failure.narrow(&mut self.choice);
+        let is_there = self.node.routes.get(self.hostname).is_some_and(|route| route.has_left(&self.choice));
+        if failure.delivery == Delivery::Unknown && !is_there {
+            // The same session will do, if it lives: perhaps it was the upstream that broke off.
+            self.choice = Choice::default();
+        }
+        let up_lately = self.refused_until.is_some()
+            || self.node.holds.find(self.hostname).is_some_and(|h| h.has_answered_within(UPSTREAM_UP_AGE));
+        Facts {
+            body: self.message.body.as_ref().map_or(Kept::Whole, Source::kept),
+            repeat: self.message.repeat,
+            others: if is_there { Others::There } else { Others::None },
+            upstream: if up_lately { Seen::Lately } else { Seen::NotLately },
+        }
+    }
+
+    fn count_resend(&mut self, failure: &Failure) -> Result<(), Code> {
+        self.resends_left = self.resends_left.checked_sub(1).ok_or(failure.code)?;
+        if failure.delivery == Delivery::Unknown {
+            self.message.repeat = Repeat::Done;
+        }
+        Ok(())
+    }
+
+    /// Waits until the agent owes an answer for too long and there is a better way. What may not be sent twice stays
+    /// where it is: the agent may have it, and only its answers may be lost.
+    async fn silence(&self, tunnel: &Tunnel, trace: &Trace) {
+        if self.message.repeat != Repeat::Once {
+            return std::future::pending().await;
+        }
+        let has_better = || {
+            let route = self.node.routes.get(self.hostname);
+            route.is_some_and(|route| route.has_better(&self.choice, tunnel))
+        };
+        loop {
+            sleep(SILENCE_LOOK).await;
+            if !trace.is_dialled() && tunnel.is_silent() && has_better() {
+                return;
+            }
+        }
+    }
+
+    async fn await_agent(&mut self, failure: &Failure) -> Result<(), Code> {
+        let until = self.until();
+        let (node, hostname) = (self.node, self.hostname);
+        let hold = match node.holds.find(hostname) {
+            Some(hold) => hold,
+            None => self.hold_after_restart().await?,
+        };
+        // Whoever failed is not who is waited for, but may be who binds next.
+        let mut choice = self.choice.clone();
+        let is_there = || {
+            let choice = std::mem::take(&mut choice);
+            node.routes.get(hostname).is_some_and(|route| route.has_left(&choice))
+        };
+        let came = self.held(&hold, hold.agent(until, is_there)).await?;
+        match came {
+            Ok(Came::AtOnce) => Ok(()),
+            Ok(Came::Later) => {
+                self.choice = Choice::default();
+                Ok(())
+            }
+            Err(Expired) if failure.delivery == Delivery::Unopened => Err(self.unserved().await),
+            Err(Expired) => Err(failure.code),
+        }
+    }
+
+    async fn await_upstream(&mut self, failure: &Failure) -> Result<Option<OwnedSemaphorePermit>, Code> {
+        let until = self.until();
+        let refused_until =
+            *self.refused_until.get_or_insert_with(|| until.min(Instant::now() + HOLD_REFUSED));
+        self.choice = Choice::default();
+        let hold = self.node.holds.find(self.hostname).ok_or(failure.code)?;
+        self.held(&hold, hold.upstream(refused_until)).await?.map_err(|Expired| failure.code)
+    }
+
+    /// Waits in a place of its own. A node that leaves gets no agents any more.
+    async fn held<T>(&self, hold: &Hold, wait: impl Future<Output = T>) -> Result<T, Code> {
+        let _place = self.node.holds.place(hold).ok_or(Code::EndpointBusy)?;
+        let mut shutdown = self.node.shutdown.clone();
+        tokio::select! {
+            biased;
+            waited = wait => Ok(waited),
+            () = shutdown.draining() => Err(Code::NodeDraining),
+        }
+    }
+
+    /// The moment after which nothing is waited for any more.
+    fn until(&mut self) -> Instant {
+        *self.until.get_or_insert_with(|| Instant::now() + HOLD_TOTAL)
+    }
+
+    async fn hold_after_restart(&self) -> Result<Arc<Hold>, Code> {
+        let code = self.unserved().await;
+        let is_known = code == Code::AgentOffline;
+        let hold = if is_known { self.node.holds.after_restart(self.hostname) } else { None };
+        hold.ok_or(code)
+    }
+
+    /// Why nobody serves this name.
+    async fn unserved(&self) -> Code {
+        match self.node.known.kind_of(self.node.directory.as_ref(), self.hostname).await {
+            Ok(Some(EndpointKind::Http)) => Code::AgentOffline,
+            // Endpoints of other kinds are not found by HTTP.
+            Ok(_) => Code::EndpointUnknown,
+            Err(error) => {
+                // Visitors may not fill the log. That the directory is away is said where changes are followed.
+                tracing::debug!(%error, "the directory cannot be asked whether an endpoint exists");
+                Code::ControlPlaneUnavailable
+            }
+        }
+    }
+}
