@@ -4,9 +4,10 @@ use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 
-use adit_domain::ApiKey;
 use adit_domain::id::InstanceId;
+use adit_domain::{ApiKey, EndpointKind};
 use adit_net::dial::{Dial, Tcp};
+use adit_net::proxy_protocol::ProxyVersion;
 use adit_net::tls::{PemError, Roots, TlsConfigError, agent_client, http_client};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::{Task, TaskError, Tasks};
@@ -40,6 +41,7 @@ pub struct Builder {
     agent_key: Option<AgentKey>,
     roots: Roots,
     network: Arc<dyn Dial>,
+    proxy_protocol: Option<ProxyVersion>,
 }
 
 /// Why an agent cannot be built.
@@ -64,7 +66,14 @@ impl Agent {
     /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
     pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
         let orders = Orders { server, upstream, url: None, port: None, connections: CONNECTIONS_DEFAULT };
-        Builder { orders, api_key, agent_key: None, roots: Roots::public(), network: Arc::new(Tcp) }
+        Builder {
+            orders,
+            api_key,
+            agent_key: None,
+            roots: Roots::public(),
+            network: Arc::new(Tcp),
+            proxy_protocol: None,
+        }
     }
 
     /// Starts the agent as a task of `tasks`. Must be called inside a tokio runtime.
@@ -106,6 +115,13 @@ impl Builder {
         self
     }
 
+    /// Tells the upstream where each visitor comes from, with the PROXY protocol. Only for upstreams of which the bytes
+    /// are carried as they are: connections to an HTTP upstream serve many visitors.
+    pub const fn proxy_protocol(mut self, version: Option<ProxyVersion>) -> Self {
+        self.proxy_protocol = version;
+        self
+    }
+
     /// The agent's own key; without it one is made that is gone with the agent.
     pub fn agent_key(mut self, key: AgentKey) -> Self {
         self.agent_key = Some(key);
@@ -142,7 +158,10 @@ impl Builder {
             http_tls: http_client(&self.roots, &[b"http/1.1"])?,
             node_tls: Arc::clone(&agent_client(&self.roots, ALPN)?),
         };
-        let dialler = Dialler::new(self.orders.upstream.clone(), self.network)?;
+        let raw = self.orders.upstream.kind() != EndpointKind::Http;
+        let proxy_protocol = self.proxy_protocol.filter(|_| raw);
+        let dialler =
+            Dialler::new(self.orders.upstream.clone(), self.network)?.proxy_protocol(proxy_protocol);
         Ok(Agent { orders: self.orders, identity, dialler })
     }
 }

@@ -1,5 +1,6 @@
 //! One visitor's stream, from its arrival to the end of the connection to the upstream.
 
+use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use adit_domain::id::EndpointId;
@@ -10,10 +11,11 @@ use adit_net::io::{Guarded, Socket};
 use adit_net::tls::HandshakeError;
 use adit_wire::record::AbortCode;
 use adit_wire::stream::StreamKind;
-use tokio::time::Instant;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
 
 use crate::event::{Emitter, Event, UpstreamTrouble};
-use crate::limits::UPSTREAM_EVENT_EVERY;
+use crate::limits::{UPSTREAM_DIAL, UPSTREAM_EVENT_EVERY};
 use crate::setback::chain;
 use crate::upstream::dial::{Dialled, Dialler, UpstreamDialError};
 
@@ -45,9 +47,10 @@ impl Forwarder {
         match self.dialler.dial().await {
             Ok(dialled) => {
                 self.reached();
+                let first = self.dialler.first_bytes(header.visitor);
                 let end = match dialled {
-                    Dialled::Plain(io) => carry(stream, io).await,
-                    Dialled::Tls(io) => carry(stream, io).await,
+                    Dialled::Plain(io) => carry(stream, io, &first).await,
+                    Dialled::Tls(io) => carry(stream, io, &first).await,
                 };
                 tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a stream ended");
             }
@@ -64,6 +67,7 @@ impl Forwarder {
         match self.dialler.upstream().kind() {
             EndpointKind::Http => StreamKind::Http,
             EndpointKind::Tcp => StreamKind::Tcp,
+            EndpointKind::Tls => StreamKind::Tls,
         }
     }
 
@@ -105,6 +109,14 @@ impl Forwarder {
     }
 }
 
+async fn introduce<T: Socket>(upstream: &mut T, first: &[u8]) -> io::Result<()> {
+    let written = async {
+        upstream.write_all(first).await?;
+        upstream.flush().await
+    };
+    timeout(UPSTREAM_DIAL, written).await?
+}
+
 /// Says that the upstream was not reached. If that does not arrive, the stream is cut, which says no more.
 async fn answer_no(mut stream: Stream, answer: Answer) {
     if let Err(error) = stream.send_answer(answer).await {
@@ -112,7 +124,13 @@ async fn answer_no(mut stream: Stream, answer: Answer) {
     }
 }
 
-async fn carry<T: Socket>(mut stream: Stream, mut upstream: Guarded<T>) -> PumpEnd {
+/// `first` goes to the upstream before anything of the visitor's.
+async fn carry<T: Socket>(mut stream: Stream, mut upstream: Guarded<T>, first: &[u8]) -> PumpEnd {
+    if let Err(error) = introduce(upstream.io(), first).await {
+        tracing::debug!(%error, "the upstream does not take the visitor's address");
+        stream.abort(AbortCode::UpstreamBroken);
+        return PumpEnd::Broken(error.kind());
+    }
     if stream.send_answer(Answer::Dialled).await.is_err() {
         return PumpEnd::Cut;
     }

@@ -45,6 +45,7 @@ mod session;
 mod setback;
 mod upstream;
 
+pub use adit_net::proxy_protocol::ProxyVersion;
 pub use agent::{Agent, BuildError, Builder, Handle};
 pub use event::{Event, Events, Reason, SCHEMA, UpstreamTrouble};
 pub use exit::ExitStatus;

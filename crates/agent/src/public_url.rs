@@ -52,6 +52,15 @@ impl PublicUrl {
         Self::parse_with("tcp", text)
     }
 
+    /// Parses a name, a host name or a `tls` URL, as [`PublicUrl::parse`] does.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse_tls(text: &str) -> Result<Self, PublicUrlError> {
+        let PublicUrl { hostname, .. } = Self::parse_with("tls", text)?;
+        Ok(Self { hostname, port: None })
+    }
+
     fn parse_with(expected: &'static str, text: &str) -> Result<Self, PublicUrlError> {
         let rest = match text.split_once("://") {
             None => text,

@@ -22,6 +22,19 @@ pub enum Scheme {
     Https,
     /// Plain TCP, of which the bytes are carried as they are.
     Tcp,
+    /// Plain TCP, too: visitors speak TLS with the service itself.
+    Tls,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+        }
+    }
 }
 
 /// A local service, as in `http://localhost:3000`.
@@ -44,9 +57,9 @@ pub enum UpstreamError {
     /// A host without a port, as in `localhost`.
     #[error("it needs a port, as in localhost:3000")]
     NoPort,
-    /// A scheme other than `tcp`, where bytes are carried as they are.
-    #[error("it must start with tcp://, or have no scheme")]
-    TcpScheme,
+    /// Another scheme, where bytes are carried as they are.
+    #[error("it must start with {0}://, or have no scheme")]
+    OtherScheme(&'static str),
     /// Something after the port.
     #[error("it ends after the port: paths, queries and fragments are passed on as the visitor sent them")]
     Path,
@@ -85,7 +98,7 @@ impl Upstream {
             (Some(port), _) => port,
             (None, Some(Scheme::Http)) => 80,
             (None, Some(Scheme::Https)) => 443,
-            (None, Some(Scheme::Tcp) | None) => return Err(UpstreamError::NoPort),
+            (None, Some(Scheme::Tcp | Scheme::Tls) | None) => return Err(UpstreamError::NoPort),
         };
         Ok(Self::new(scheme, host, port))
     }
@@ -95,10 +108,22 @@ impl Upstream {
     /// # Errors
     /// Says which rule the text breaks.
     pub fn parse_tcp(text: &str) -> Result<Self, UpstreamError> {
+        Self::parse_raw(Scheme::Tcp, text)
+    }
+
+    /// Parses `443`, `host:443` or `tls://host:443`, for a service that speaks TLS with visitors itself.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse_tls(text: &str) -> Result<Self, UpstreamError> {
+        Self::parse_raw(Scheme::Tls, text)
+    }
+
+    fn parse_raw(scheme: Scheme, text: &str) -> Result<Self, UpstreamError> {
         let rest = match text.split_once("://") {
             None => text,
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("tcp") => rest,
-            Some(_) => return Err(UpstreamError::TcpScheme),
+            Some((given, rest)) if given.eq_ignore_ascii_case(scheme.name()) => rest,
+            Some(_) => return Err(UpstreamError::OtherScheme(scheme.name())),
         };
         let rest = without_slash(rest)?;
         let bare = rest.strip_prefix(':').unwrap_or(rest);
@@ -110,7 +135,7 @@ impl Upstream {
         } else {
             host_port::split(rest).map_err(UpstreamError::HostPort)?
         };
-        Ok(Self { scheme: Scheme::Tcp, host, port: port.ok_or(UpstreamError::NoPort)? })
+        Ok(Self { scheme, host, port: port.ok_or(UpstreamError::NoPort)? })
     }
 
     fn new(scheme: Option<Scheme>, host: String, port: u16) -> Self {
@@ -124,6 +149,7 @@ impl Upstream {
         match self.scheme {
             Scheme::Http | Scheme::Https => EndpointKind::Http,
             Scheme::Tcp => EndpointKind::Tcp,
+            Scheme::Tls => EndpointKind::Tls,
         }
     }
 
@@ -167,11 +193,7 @@ impl Upstream {
 
 impl fmt::Display for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-            Scheme::Tcp => "tcp",
-        };
+        let scheme = self.scheme.name();
         write!(f, "{scheme}://{}:{}", host_port::in_url(&self.host), self.port)
     }
 }

@@ -12,6 +12,8 @@ pub enum EndpointKind {
     Http,
     /// The bytes of TCP connections, on a public port of the endpoint's own.
     Tcp,
+    /// The bytes of TLS connections, found by the host name in their handshake. Only the agent's side has the key.
+    Tls,
 }
 
 impl EndpointKind {
@@ -21,6 +23,7 @@ impl EndpointKind {
         match self {
             Self::Http => 1,
             Self::Tcp => 2,
+            Self::Tls => 3,
         }
     }
 
@@ -30,6 +33,7 @@ impl EndpointKind {
         match code {
             1 => Some(Self::Http),
             2 => Some(Self::Tcp),
+            3 => Some(Self::Tls),
             _ => None,
         }
     }
@@ -46,6 +50,7 @@ impl fmt::Display for EndpointKind {
         f.write_str(match self {
             Self::Http => "http",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! One running program of a test.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,9 @@ use crate::wait::within;
 
 /// How long a killed program may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
+
+/// How much of another program's memory is looked at in one go.
+const MEMORY_PIECE_BYTES: usize = 1024 * 1024;
 
 /// Of a longer log only the end is printed.
 const LOG_BYTES_PRINTED_MAX: usize = 128 * 1024;
@@ -82,6 +86,23 @@ impl Program {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// Whether `needle` stands anywhere in what it has in memory now.
+    pub fn memory_holds(&self, needle: &[u8]) -> Result<bool> {
+        let folder = format!("/proc/{}", self.pid.as_raw_nonzero());
+        let maps = fs::read_to_string(format!("{folder}/maps")).context("no maps")?;
+        let memory = File::open(format!("{folder}/mem")).context("its memory cannot be read")?;
+        for line in maps.lines() {
+            let mut fields = line.split_whitespace();
+            let (range, rights) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+            let (from, to) = range.split_once('-').context("no range")?;
+            let (from, to) = (u64::from_str_radix(from, 16)?, u64::from_str_radix(to, 16)?);
+            if rights.starts_with("rw") && piece_holds(&memory, from, to, needle) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The most memory that it has ever had resident, in bytes.
     pub fn peak_resident_bytes(&self) -> Result<u64> {
         let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
@@ -101,6 +122,29 @@ impl Program {
     fn gone(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
+}
+
+/// Looks through one mapping. What cannot be read, as where it is gone by now, holds nothing.
+fn piece_holds(memory: &File, from: u64, to: u64, needle: &[u8]) -> bool {
+    let Some((first, rest)) = needle.split_first() else { return true };
+    let mut piece = vec![0; MEMORY_PIECE_BYTES + needle.len()];
+    let mut at = from;
+    while at < to {
+        let room = usize::try_from(to - at).unwrap_or(usize::MAX).min(piece.len());
+        let Some(window) = piece.get_mut(..room) else { return false };
+        let Ok(read) = memory.read_at(window, at) else { return false };
+        let bytes = window.get(..read).unwrap_or_default();
+        let mut starts = bytes.iter().enumerate().filter(|(_, byte)| *byte == first);
+        if starts.any(|(start, _)| bytes.get(start + 1..).is_some_and(|after| after.starts_with(rest))) {
+            return true;
+        }
+        if read <= needle.len() {
+            return false;
+        }
+        // The next piece begins within this one, so that nothing falls between two.
+        at += u64::try_from(read - needle.len()).unwrap_or(u64::MAX);
+    }
+    false
 }
 
 impl Drop for Program {

@@ -1,5 +1,7 @@
 //! How connections come in: the one TLS port of visitors and agents, and plain HTTP for development.
 
+mod passthrough;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -26,8 +28,9 @@ use tokio::time::Instant;
 use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE};
 use crate::node::Node;
 use crate::share::NoPlace;
-use crate::visitor::VisitorConnection;
+use crate::visitor::{VisitorConnection, raw};
 use crate::{agents, visitor};
+use passthrough::Passthrough;
 
 /// HTTP/2 in ALPN (RFC 9113, section 3.2).
 const H2: &[u8] = b"h2";
@@ -45,6 +48,8 @@ enum IngressError {
     Hello(#[from] hello::HelloError),
     #[error(transparent)]
     Handshake(#[from] tls::HandshakeError),
+    #[error("nobody serves the name that was asked for, or nobody knows")]
+    Unserved,
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("the tenant has as many connections as it may")]
@@ -137,6 +142,21 @@ impl Public {
             self.agent(stream, peer.ip(), permit, deadline).await?;
             return Ok(None);
         }
+        let stream = match passthrough::of(&self.node, server_name.as_ref(), deadline).await {
+            Passthrough::No => stream,
+            Passthrough::To(hostname) => {
+                let node = Arc::clone(&self.node);
+                return Ok(Some(Box::pin(async move {
+                    raw::carry(&node, &hostname, stream, peer).await;
+                    drop(permit);
+                    Ok(())
+                })));
+            }
+            Passthrough::Nobody => {
+                passthrough::refuse(stream, deadline).await;
+                return Err(IngressError::Unserved);
+            }
+        };
         // Asked before the handshake, which is what a flood of connections costs.
         let route = server_name.as_ref().and_then(|name| self.node.routes.get(name));
         let place = route.map(|route| route.share.connection()).transpose()?;

@@ -73,6 +73,7 @@ impl Node {
         let Claimed { hostname, kind, port, .. } = claimed;
         match (kind, port, self.public_port) {
             (EndpointKind::Tcp, Some(port), _) => format!("tcp://{}:{port}", resolvable(hostname)),
+            (EndpointKind::Tls, _, port) => format!("tls://{hostname}:{port}"),
             (_, _, 443) => format!("https://{hostname}"),
             (_, _, port) => format!("https://{hostname}:{port}"),
         }

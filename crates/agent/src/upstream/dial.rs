@@ -1,11 +1,13 @@
 //! Connecting to the upstream. A connection that is dropped before it was carried to its end is reset, so that the
 //! upstream cannot take what it got for the whole.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use adit_net::connection::Connection;
 use adit_net::dial::{Dial, DialError};
 use adit_net::io::Guarded;
+use adit_net::proxy_protocol::{self, ProxyVersion};
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use rustls::ClientConfig;
 use thiserror::Error;
@@ -23,6 +25,7 @@ pub(crate) struct Dialler {
     upstream: Upstream,
     network: Arc<dyn Dial>,
     tls: Option<Arc<ClientConfig>>,
+    proxy_protocol: Option<ProxyVersion>,
 }
 
 /// A connection to the upstream.
@@ -54,11 +57,28 @@ impl Dialler {
     /// None that a user can cause.
     pub(crate) fn new(upstream: Upstream, network: Arc<dyn Dial>) -> Result<Self, TlsConfigError> {
         let tls = match upstream.scheme() {
-            Scheme::Http | Scheme::Tcp => None,
+            Scheme::Http | Scheme::Tcp | Scheme::Tls => None,
             Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(PROTOCOLS)?),
             Scheme::Https => Some(tls::http_client(&Roots::public(), PROTOCOLS)?),
         };
-        Ok(Self { upstream, network, tls })
+        Ok(Self { upstream, network, tls, proxy_protocol: None })
+    }
+
+    /// Tells the upstream where each visitor comes from.
+    pub(crate) fn proxy_protocol(self, version: Option<ProxyVersion>) -> Self {
+        Self { proxy_protocol: version, ..self }
+    }
+
+    /// What the upstream hears before a visitor's first byte. The visitor connected to the node's address, which nobody
+    /// tells the agent; the upstream's own stands for it.
+    pub(crate) fn first_bytes(&self, visitor: SocketAddr) -> Vec<u8> {
+        let Some(version) = self.proxy_protocol else { return Vec::new() };
+        let same_family = |ip: &IpAddr| ip.is_ipv4() == visitor.is_ipv4();
+        let ip = self.upstream.host().parse().ok().filter(same_family).unwrap_or(match visitor {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+        proxy_protocol::header(version, visitor, SocketAddr::new(ip, self.upstream.port()))
     }
 
     /// The upstream.

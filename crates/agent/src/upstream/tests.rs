@@ -34,7 +34,7 @@ fn what_people_write() {
 
 #[test]
 fn what_people_write_for_tcp() {
-    use UpstreamError::{Empty, HostPort, NoPort, Path, TcpScheme, UserInfo};
+    use UpstreamError::{Empty, HostPort, NoPort, OtherScheme, Path, UserInfo};
     for (text, shown) in [
         ("22", "tcp://localhost:22"),
         (":22", "tcp://localhost:22"),
@@ -56,13 +56,17 @@ fn what_people_write_for_tcp() {
         ("0", HostPort(HostPortError::Port)),
         ("localhost", NoPort),
         ("tcp://localhost", NoPort),
-        ("http://localhost:80", TcpScheme),
+        ("http://localhost:80", OtherScheme("tcp")),
+        ("tls://localhost:443", OtherScheme("tcp")),
         ("::1:22", HostPort(HostPortError::Brackets)),
         ("localhost:22/path", Path),
         ("me@localhost:22", UserInfo),
     ] {
         assert_eq!(Upstream::parse_tcp(text), Err(error), "{text:?}");
     }
+    assert_eq!(Upstream::parse_tls("443").unwrap().to_string(), "tls://localhost:443");
+    assert_eq!(Upstream::parse_tls("tls://box:8443").unwrap().to_string(), "tls://box:8443");
+    assert_eq!(Upstream::parse_tls("https://box"), Err(OtherScheme("tls")));
     let (http, tcp) = (Upstream::parse("22").unwrap(), Upstream::parse_tcp("22").unwrap());
     assert_ne!(http.label(), tcp.label(), "they are two endpoints");
 }

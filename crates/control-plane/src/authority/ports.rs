@@ -27,7 +27,7 @@ pub(super) fn offer(
 
 fn range(kind: EndpointKind, settings: &Settings) -> Result<Option<PortRange>, ClaimError> {
     match kind {
-        EndpointKind::Http => Ok(None),
+        EndpointKind::Http | EndpointKind::Tls => Ok(None),
         EndpointKind::Tcp => settings.tcp_ports.map(Some).ok_or(ClaimError::KindNotOffered { kind }),
     }
 }

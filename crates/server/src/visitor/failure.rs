@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use adit_api::Code;
+use adit_domain::EndpointKind;
 use adit_mux::{Answer, OpenError, StreamError};
 use adit_web::client::SendError;
 use adit_wire::record::AbortCode;
@@ -29,8 +30,8 @@ impl Failure {
     }
 
     /// What has this name does not speak HTTP.
-    pub(super) const fn not_http() -> Self {
-        Self { delivery: Delivery::Final, code: Code::EndpointUnknown, tunnel: None }
+    pub(super) const fn not_http(kind: EndpointKind) -> Self {
+        Self { delivery: Delivery::Final, code: found_by_http(kind), tunnel: None }
     }
 
     /// As many requests are in flight as the endpoint or its tenant may have.
@@ -127,4 +128,15 @@ fn visitors_own(error: &SendError) -> Option<Code> {
         }
     }
     None
+}
+
+/// What is said to who asks by HTTP for an endpoint of this kind that cannot take the request.
+pub(super) const fn found_by_http(kind: EndpointKind) -> Code {
+    match kind {
+        EndpointKind::Http => Code::AgentOffline,
+        EndpointKind::Tcp => Code::EndpointUnknown,
+        // A browser that found both names in one certificate comes over the connection of the other one: it must open
+        // one of its own.
+        EndpointKind::Tls => Code::Misdirected,
+    }
 }

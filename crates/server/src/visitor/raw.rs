@@ -26,7 +26,7 @@ pub(crate) async fn serve(node: Arc<Node>, hostname: Hostname, accepted: Accepte
 }
 
 /// Carries a connection to whoever serves `hostname`, both ways, until both have ended.
-pub(super) async fn carry<T: Socket>(node: &Node, hostname: &Hostname, visitor: T, peer: SocketAddr) {
+pub(crate) async fn carry<T: Socket>(node: &Node, hostname: &Hostname, visitor: T, peer: SocketAddr) {
     let id = RequestId::new();
     let mut visitor = Guarded::new(visitor);
     match carried(node, hostname, visitor.io(), (peer, id)).await {

@@ -71,6 +71,7 @@ impl Search<'_> {
             kind: match route.claimed.kind {
                 EndpointKind::Http => StreamKind::Http,
                 EndpointKind::Tcp => StreamKind::Tcp,
+                EndpointKind::Tls => StreamKind::Tls,
             },
             flags: 0,
             endpoint: route.endpoint(),

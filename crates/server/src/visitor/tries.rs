@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep};
 
 use super::VisitorConnection;
-use super::failure::Failure;
+use super::failure::{Failure, found_by_http};
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, what_next};
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
@@ -111,7 +111,7 @@ impl<'a> Tries<'a> {
     async fn attempt(&mut self) -> Result<Answered, Failure> {
         let route = self.node.routes.get(self.hostname).ok_or(Failure::no_agent())?;
         if route.claimed.kind != EndpointKind::Http {
-            return Err(Failure::not_http());
+            return Err(Failure::not_http(route.claimed.kind));
         }
         if self.place.is_none() {
             self.place = Some(route.share.request().map_err(|NoPlace| Failure::no_place())?);
@@ -270,9 +270,7 @@ impl<'a> Tries<'a> {
     /// Why nobody serves this name.
     async fn unserved(&self) -> Code {
         match self.node.known.kind_of(self.node.directory.as_ref(), self.hostname).await {
-            Ok(Some(EndpointKind::Http)) => Code::AgentOffline,
-            // Endpoints of other kinds are not found by HTTP.
-            Ok(_) => Code::EndpointUnknown,
+            Ok(kind) => kind.map_or(Code::EndpointUnknown, found_by_http),
             Err(error) => {
                 // Visitors may not fill the log. That the directory is away is said where changes are followed.
                 tracing::debug!(%error, "the directory cannot be asked whether an endpoint exists");

@@ -133,6 +133,7 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
                 .u16(match bind.kind {
                     EndpointKind::Http => 1,
                     EndpointKind::Tcp => 2,
+                    EndpointKind::Tls => 3,
                 })
                 .raw(&bind.instance.to_bytes())
                 .u64(bind.prior_epoch.0)

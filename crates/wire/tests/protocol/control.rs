@@ -197,7 +197,7 @@ fn texts_that_are_refused() {
 
 #[test]
 fn an_endpoint_kind_without_a_meaning() {
-    for value in [0, 3, 0x0101, u16::MAX] {
+    for value in [0, 4, 0x0101, u16::MAX] {
         let expected = BodyError::Unknown { field: "endpoint kind", value };
         assert_eq!(body_error(&bind_with(value, b"", b"x")), expected);
     }

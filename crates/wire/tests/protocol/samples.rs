@@ -240,7 +240,7 @@ prop_compose! {
         label in "\\PC{0,16}",
         instance in uniform16(any::<u8>()),
         epoch in any::<u64>(),
-        kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp)],
+        kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp), Just(EndpointKind::Tls)],
         port in any::<u16>(),
     ) -> Frame {
         let (instance, port) = (InstanceId::from_bytes(instance), NonZeroU16::new(port));

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
-use adit_agent::{PublicUrl, Upstream};
+use adit_agent::{ProxyVersion, PublicUrl, Upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Gives a local service a public HTTPS address.
@@ -62,6 +62,8 @@ pub enum Command {
     Http(Http),
     /// Forward a public TCP port to a local service
     Tcp(Tcp),
+    /// Forward a public TLS address to a local service that has the key
+    Tls(Tls),
     /// Look at or change the configuration
     #[command(subcommand)]
     Config(Config),
@@ -98,8 +100,42 @@ pub struct Tcp {
         value_name = "PORT"
     )]
     pub remote_port: Option<NonZeroU16>,
+    #[arg(long, value_name = "VERSION", help = PROXY_PROTOCOL)]
+    pub proxy_protocol: Option<Proxy>,
     #[command(flatten)]
     pub running: Running,
+}
+
+#[derive(Args, Debug)]
+pub struct Tls {
+    #[arg(value_parser = Upstream::parse_tls, help = "The local service: 443, host:443 or tls://host:443")]
+    pub upstream: Upstream,
+    #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse_tls)]
+    pub url: Option<PublicUrl>,
+    #[arg(long, value_name = "VERSION", help = PROXY_PROTOCOL)]
+    pub proxy_protocol: Option<Proxy>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+const PROXY_PROTOCOL: &str = "Tell the service where visitors come from,\nwith the PROXY protocol";
+
+/// A version of the PROXY protocol.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proxy {
+    #[value(name = "1")]
+    V1,
+    #[value(name = "2")]
+    V2,
+}
+
+impl From<Proxy> for ProxyVersion {
+    fn from(version: Proxy) -> Self {
+        match version {
+            Proxy::V1 => Self::V1,
+            Proxy::V2 => Self::V2,
+        }
+    }
 }
 
 /// How an agent runs, whatever it exposes.
@@ -120,21 +156,29 @@ pub struct Order<'a> {
     pub upstream: &'a Upstream,
     pub url: Option<&'a PublicUrl>,
     pub port: Option<NonZeroU16>,
+    pub proxy_protocol: Option<Proxy>,
     pub running: &'a Running,
 }
 
 impl Http {
     pub const fn order(&self) -> Order<'_> {
         let Self { upstream, url, running } = self;
-        Order { upstream, url: url.as_ref(), port: None, running }
+        Order { upstream, url: url.as_ref(), port: None, proxy_protocol: None, running }
     }
 }
 
 impl Tcp {
     pub fn order(&self) -> Order<'_> {
-        let Self { upstream, url, remote_port, running } = self;
+        let Self { upstream, url, remote_port, proxy_protocol, running } = self;
         let port = remote_port.or(url.as_ref().and_then(PublicUrl::port));
-        Order { upstream, url: url.as_ref(), port, running }
+        Order { upstream, url: url.as_ref(), port, proxy_protocol: *proxy_protocol, running }
+    }
+}
+
+impl Tls {
+    pub const fn order(&self) -> Order<'_> {
+        let Self { upstream, url, proxy_protocol, running } = self;
+        Order { upstream, url: url.as_ref(), port: None, proxy_protocol: *proxy_protocol, running }
     }
 }
 

@@ -85,6 +85,7 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
     let mut builder = Agent::builder(server.value, api_key.value, order.upstream.clone())
         .url(order.url.cloned())
         .port(order.port)
+        .proxy_protocol(order.proxy_protocol.map(Into::into))
         .connections(order.running.connections)
         .agent_key(loaded.key);
     if let Some(ca_file) = config.ca_file {
