@@ -188,11 +188,14 @@ impl<'a> Connection<'a> {
             Some((hostname, epoch)) => (Some(hostname), epoch),
             None => (orders.url.as_ref().map(|url| url.hostname().clone()), Epoch::NONE),
         };
+        let upstream = &orders.upstream;
         Want {
-            kind: orders.upstream.kind(),
+            kind: upstream.kind(),
             port: orders.port,
             hostname,
-            label: orders.upstream.label(),
+            label: upstream.label(),
+            protocol: upstream.protocol(),
+            host_header: upstream.host_header(),
             instance: identity.instance,
             prior_epoch,
         }

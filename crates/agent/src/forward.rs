@@ -4,7 +4,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 
 use adit_domain::id::EndpointId;
-use adit_domain::{EndpointKind, Epoch};
+use adit_domain::{EndpointKind, Epoch, UpstreamProtocol};
 use adit_mux::{Answer, Arrival, PumpEnd, PumpLimits, Stream, Traffic, pump};
 use adit_net::dial::DialError;
 use adit_net::io::{Guarded, Socket};
@@ -87,6 +87,15 @@ impl Forwarder {
                 UpstreamTrouble::Tls,
                 format!("{place} did not finish its TLS handshake in time"),
             ),
+            UpstreamDialError::Protocol => {
+                let advice = match upstream.protocol() {
+                    UpstreamProtocol::Http1 => "HTTP/1.1: add --upstream-protocol http2",
+                    UpstreamProtocol::H2c | UpstreamProtocol::H2 => {
+                        "HTTP/2: leave out --upstream-protocol http2"
+                    }
+                };
+                (Answer::Refused, UpstreamTrouble::Tls, format!("{place} does not speak {advice}"))
+            }
             UpstreamDialError::Tls(error) => {
                 (Answer::Refused, UpstreamTrouble::Tls, format!("no TLS with {place}: {}", chain(error)))
             }

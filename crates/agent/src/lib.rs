@@ -54,4 +54,4 @@ pub use public_url::{PublicUrl, PublicUrlError};
 pub use runner::Outcome;
 pub use server_address::{ServerAddress, ServerAddressError};
 pub use setback::{Refusal, chain};
-pub use upstream::{Scheme, Upstream, UpstreamError};
+pub use upstream::{HostHeader, HttpVersion, Scheme, Upstream, UpstreamError};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
-use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
 use adit_mux::{
     Arrival, Budget, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect,
 };
@@ -39,6 +39,10 @@ pub(crate) struct Want {
     pub(crate) hostname: Option<Hostname>,
     /// What the upstream is called.
     pub(crate) label: String,
+    /// What the upstream speaks.
+    pub(crate) protocol: UpstreamProtocol,
+    /// The `Host` that the upstream is sent; empty for the visitor's.
+    pub(crate) host_header: String,
     /// This running copy.
     pub(crate) instance: InstanceId,
     /// What it held before.
@@ -127,6 +131,8 @@ impl Session {
             hostname: want.hostname,
             port: want.port,
             label: want.label,
+            upstream: want.protocol,
+            host_header: want.host_header,
             instance: want.instance,
             prior_epoch: want.prior_epoch,
         };

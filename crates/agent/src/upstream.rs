@@ -3,15 +3,17 @@
 
 mod any_certificate;
 pub(crate) mod dial;
+mod host_header;
 
 use std::fmt;
 use std::str::FromStr;
 
-use adit_domain::EndpointKind;
+use adit_domain::{EndpointKind, UpstreamProtocol};
 use thiserror::Error;
 
 use crate::host_port::{self, HostPortError};
 use crate::limits::LABEL_BYTES_MAX;
+pub use host_header::HostHeader;
 
 /// How the agent speaks to the upstream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,12 +39,24 @@ impl Scheme {
     }
 }
 
+/// The version of HTTP that the upstream is spoken to in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HttpVersion {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, without asking first where there is no TLS.
+    Http2,
+}
+
 /// A local service, as in `http://localhost:3000`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Upstream {
     scheme: Scheme,
     host: String,
     port: u16,
+    version: HttpVersion,
+    host_header: HostHeader,
 }
 
 /// Why a text is not an upstream.
@@ -135,12 +149,53 @@ impl Upstream {
         } else {
             host_port::split(rest).map_err(UpstreamError::HostPort)?
         };
-        Ok(Self { scheme, host, port: port.ok_or(UpstreamError::NoPort)? })
+        Ok(Self::new(Some(scheme), host, port.ok_or(UpstreamError::NoPort)?))
     }
 
     fn new(scheme: Option<Scheme>, host: String, port: u16) -> Self {
         let scheme = scheme.unwrap_or(if port == 443 { Scheme::Https } else { Scheme::Http });
-        Self { scheme, host, port }
+        let (version, host_header) = (HttpVersion::default(), HostHeader::default());
+        Self { scheme, host, port, version, host_header }
+    }
+
+    /// The same service, spoken to in this version.
+    #[must_use]
+    pub fn speaking(self, version: HttpVersion) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The same service, sent this `Host`.
+    #[must_use]
+    pub fn with_host_header(self, host_header: HostHeader) -> Self {
+        Self { host_header, ..self }
+    }
+
+    /// What it is spoken to in, TLS included.
+    #[must_use]
+    pub const fn protocol(&self) -> UpstreamProtocol {
+        match (self.version, self.scheme) {
+            (HttpVersion::Http1, _) | (HttpVersion::Http2, Scheme::Tcp | Scheme::Tls) => {
+                UpstreamProtocol::Http1
+            }
+            (HttpVersion::Http2, Scheme::Http) => UpstreamProtocol::H2c,
+            (HttpVersion::Http2, Scheme::Https) => UpstreamProtocol::H2,
+        }
+    }
+
+    /// The `Host` that it is sent; empty for the visitor's.
+    #[must_use]
+    pub fn host_header(&self) -> String {
+        match &self.host_header {
+            HostHeader::Preserve => String::new(),
+            HostHeader::Value(value) => value.clone(),
+            HostHeader::Rewrite => {
+                let host = host_port::in_url(&self.host);
+                match (self.scheme, self.port) {
+                    (Scheme::Http, 80) | (Scheme::Https, 443) => host,
+                    (_, port) => format!("{host}:{port}"),
+                }
+            }
+        }
     }
 
     /// What visitors speak to the endpoint that leads to it.

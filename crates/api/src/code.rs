@@ -101,6 +101,9 @@ codes! {
     /// Too many requests of this kind came from the same place.
     TooManyRequests = 1009, 429, Visitor, "Too many requests",
         "Try again after the time in `retry-after`.";
+    /// WebSocket is the only protocol carried over HTTP/2, and an upstream that speaks HTTP/2 cannot change its protocol.
+    ProtocolNotCarried = 1010, 501, Visitor, "This protocol is not carried",
+        "Over HTTP/2 only WebSocket is, and only to a service that speaks HTTP/1.1.";
     /// No endpoint has this host name.
     EndpointUnknown = 2000, 404, Visitor, "No endpoint has this address",
         "Check the address. If it is yours, start the agent with `adit http PORT --url NAME`.";

@@ -55,6 +55,41 @@ impl fmt::Display for EndpointKind {
     }
 }
 
+/// What the upstream of an HTTP endpoint speaks, and so the node to it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1, in the clear or over TLS.
+    #[default]
+    Http1,
+    /// HTTP/2 in the clear, from the first byte on (RFC 9113, section 3.3).
+    H2c,
+    /// HTTP/2 over TLS.
+    H2,
+}
+
+impl UpstreamProtocol {
+    /// The protocol as the wire writes it.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::Http1 => 1,
+            Self::H2c => 2,
+            Self::H2 => 3,
+        }
+    }
+
+    /// The protocol with this code, if there is one.
+    #[must_use]
+    pub const fn from_code(code: u16) -> Option<Self> {
+        match code {
+            1 => Some(Self::Http1),
+            2 => Some(Self::H2c),
+            3 => Some(Self::H2),
+            _ => None,
+        }
+    }
+}
+
 /// The growing number of an endpoint's holder: whoever holds an older one has been replaced.
 ///
 /// Zero is held by nobody; an agent that asks with zero asks to take over.

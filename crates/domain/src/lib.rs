@@ -18,7 +18,7 @@ mod time;
 
 pub use api_key::{ApiKey, ApiKeyError, KeyHash};
 pub use carried::Carried;
-pub use endpoint::{EndpointKind, Epoch};
+pub use endpoint::{EndpointKind, Epoch, UpstreamProtocol};
 pub use hostname::{Hostname, HostnameError, Label, LabelError};
 pub use port::{PortRange, PortRangeError};
 pub use rights::Rights;

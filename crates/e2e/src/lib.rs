@@ -9,6 +9,7 @@
 mod agent;
 mod body;
 mod database;
+mod grpc;
 mod ledger;
 mod limits;
 mod load;
@@ -26,8 +27,9 @@ mod visitor;
 mod wait;
 
 pub use agent::{Agent, Home};
-pub use body::{Digest, Parts, body_of, digest, empty, patterned, text};
+pub use body::{Body, Digest, Parts, body_of, digest, empty, patterned, text};
 pub use database::Database;
+pub use grpc::{Calls, GrpcOrigin, Messages, Speaks, message};
 pub use ledger::{Counted, Ledger, Side, Totals};
 pub use limits::{EVENT_WITHIN, REVOKED_WITHIN, full, large_body_bytes};
 pub use load::{LedgerOrigin, Load};

@@ -38,6 +38,7 @@ const PARTS_MAX: usize = 16;
 /// | `/echo-headers` | JSON: method, target, version and headers as they came |
 /// | `/parts`, `/sse` | a body that the test hands out by [`Origin::parts`] |
 /// | `/status/NNN` | this status, with a body where it may have one |
+/// | `/redirect` | 302 to `http://`, its own host and `/there?a=b` |
 /// | `/trailers` | a chunked body and the trailer `x-sum` |
 /// | `/hang` | nothing, ever |
 /// | `/websocket` | a WebSocket that echoes |

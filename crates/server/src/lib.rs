@@ -15,6 +15,7 @@ mod hold;
 mod ingress;
 mod known;
 pub mod limits;
+mod manner;
 mod member;
 mod metering;
 mod node;

@@ -129,6 +129,9 @@ pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(75);
 /// A response body that makes no progress for this long is cut: event streams are silent for long.
 pub const RESPONSE_BODY_IDLE: Duration = Duration::from_mins(30);
 
+/// A call of gRPC may be silent for this long, in each direction and before its first answer.
+pub const GRPC_IDLE: Duration = Duration::from_mins(30);
+
 /// Idle upstream connections that a tunnel keeps beyond the next sweep.
 pub const POOL_IDLE_MAX: usize = 16;
 

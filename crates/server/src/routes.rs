@@ -138,6 +138,11 @@ impl Route {
         self.members.iter().flat_map(Member::tunnels)
     }
 
+    /// Whether its upstream can change to another protocol, such as WebSocket.
+    pub(crate) fn can_upgrade(&self) -> bool {
+        self.tunnels().any(|tunnel| tunnel.manner.can_upgrade())
+    }
+
     /// Whether `tunnel` serves this route.
     pub(crate) fn has(&self, tunnel: &Arc<Tunnel>) -> bool {
         self.tunnels().any(|held| Arc::ptr_eq(held, tunnel))

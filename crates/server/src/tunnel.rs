@@ -6,6 +6,7 @@ use adit_domain::id::{InstanceId, SessionId};
 
 use crate::hold::Hold;
 use crate::limits::SILENT_AFTER;
+use crate::manner::Manner;
 use crate::metering::Meter;
 use crate::pool::Pool;
 use crate::registry::Commands;
@@ -25,6 +26,7 @@ pub(crate) struct Tunnel {
     pub(crate) share: Arc<EndpointShare>,
     /// The endpoint, for those who wait for it.
     pub(crate) hold: Arc<Hold>,
+    pub(crate) manner: Manner,
 }
 
 /// What speaks against a tunnel, the worst first.

@@ -4,6 +4,7 @@ mod connection;
 mod failure;
 mod forward;
 mod next;
+mod patience;
 pub(crate) mod raw;
 mod replay;
 mod search;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use adit_api::Code;
 use adit_domain::id::RequestId;
 use adit_web::service::Peer;
+use adit_web::upgrade::Handshake;
 use adit_web::{Body, RequestAuthority, answer};
 use http::header::{ACCEPT, CONNECTION, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Request, Response, Version};
@@ -32,9 +34,12 @@ use forward::Exchange;
 pub(crate) async fn handle(
     node: Arc<Node>,
     connection: Arc<VisitorConnection>,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
     let id = RequestId::new();
+    if let Err(reject) = Handshake::begin(&mut request) {
+        return answer::refuse(reject, id, request.version(), request.headers());
+    }
     let (parts, body) = request.into_parts();
     let authority = match RequestAuthority::of(&parts) {
         Ok(authority) => authority,

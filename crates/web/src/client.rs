@@ -1,4 +1,4 @@
-//! The HTTP/1.1 client side of a relayed request: one connection over any transport, answers read strictly.
+//! The client side of a relayed request: one connection over any transport, HTTP/1.1 or HTTP/2, answers read strictly.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,23 +8,32 @@ use answer_first::AnswerFirst;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
+use hyper::client::conn::{TrySendError, http1};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use crate::body::Body;
+use crate::hygiene::Scheme;
 use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
+use crate::service::Work;
 use heads::{Heads, ReadAlong};
 
 mod answer_first;
+mod guarded;
 mod heads;
+mod http2;
 
 /// Sends requests on one connection, one after another.
 pub struct Sender {
-    requests: http1::SendRequest<Body>,
-    heads: Heads,
+    requests: Requests,
+    headers_max: usize,
+}
+
+enum Requests {
+    Http1(http1::SendRequest<Body>, Heads),
+    Http2(hyper::client::conn::http2::SendRequest<Body>, Scheme),
 }
 
 impl Sender {
@@ -33,13 +42,25 @@ impl Sender {
     /// # Errors
     /// The connection has ended.
     pub async fn ready(&mut self) -> Result<(), hyper::Error> {
-        self.requests.ready().await
+        match &mut self.requests {
+            Requests::Http1(requests, _) => requests.ready().await,
+            Requests::Http2(requests, _) => requests.ready().await,
+        }
     }
 
     /// Whether the connection is known to have ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.requests.is_closed()
+        match &self.requests {
+            Requests::Http1(requests, _) => requests.is_closed(),
+            Requests::Http2(requests, _) => requests.is_closed(),
+        }
+    }
+
+    /// Whether the connection can change to another protocol (RFC 9110 section 7.8).
+    #[must_use]
+    pub fn can_upgrade(&self) -> bool {
+        matches!(self.requests, Requests::Http1(..))
     }
 }
 
@@ -53,7 +74,7 @@ pub enum SendError {
     #[error("upstream sent too many interim responses")]
     Informational,
     /// The response's head could be read in two ways: lines that end without CR, a length that is stated twice or not as
-    /// a number. Cut the connection.
+    /// a number. Or it has too many fields. Cut the connection.
     #[error("upstream's response is ambiguous")]
     Ambiguous,
     /// The exchange broke, or the answer was not HTTP. The upstream may have acted on the request.
@@ -83,7 +104,31 @@ where
         .max_buf_size(BUFFER_BYTES_MAX)
         .handshake(TokioIo::new(AnswerFirst::new(io)))
         .await?;
-    Ok((Sender { requests, heads }, connection.with_upgrades()))
+    let sender = Sender { requests: Requests::Http1(requests, heads), headers_max: limits.headers_max };
+    Ok((sender, connection.with_upgrades()))
+}
+
+/// Starts HTTP/2 on `io` by prior knowledge (RFC 9113 section 3.3); the rest as in [`handshake`]. `scheme` is the
+/// upstream's. What has to go on beside the connection is handed to `spawn`.
+///
+/// One request at a time, as with HTTP/1.1: the connection is a stream of its own already, and whoever counts, resets or
+/// gives back streams need not know what is spoken on them.
+///
+/// # Errors
+/// The preface could not be written.
+pub async fn handshake_http2<I, E>(
+    io: I,
+    scheme: Scheme,
+    spawn: E,
+    limits: ClientLimits,
+) -> Result<(Sender, impl Future<Output = hyper::Result<()>> + Send + use<I, E>), hyper::Error>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    E: Fn(Work) + Clone + Send + Sync + Unpin + 'static,
+{
+    let (requests, connection) = http2::connect(io, spawn, limits).await?;
+    let sender = Sender { requests: Requests::Http2(requests, scheme), headers_max: limits.headers_max };
+    Ok((sender, connection))
 }
 
 /// Sends one request and waits for the head of its final response; interim responses are passed over.
@@ -99,16 +144,35 @@ pub async fn send(
     let interim = Arc::new(Interim::default());
     let counted = Arc::clone(&interim);
     hyper::ext::on_informational(&mut request, move |_| counted.count(limits.informational_max));
-    sender.heads.expect();
+    if let Requests::Http1(_, heads) = &sender.requests {
+        heads.expect();
+    }
     let response = tokio::select! {
         biased;
         () = interim.too_many.notified() => return Err(SendError::Informational),
-        sent = sender.requests.try_send_request(request) => sent.map_err(|mut error| match error.take_message() {
+        sent = sender.requests.try_send(request) => sent.map_err(|mut error| match error.take_message() {
             Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
             None => SendError::Http(error.into_error()),
         })?,
     };
-    if sender.heads.is_strict() { Ok(response) } else { Err(SendError::Ambiguous) }
+    let strict = match &sender.requests {
+        Requests::Http1(_, heads) => heads.is_strict(),
+        // hyper bounds the list's bytes, not the number of its fields.
+        Requests::Http2(..) => response.headers().len() <= sender.headers_max,
+    };
+    if strict { Ok(response) } else { Err(SendError::Ambiguous) }
+}
+
+impl Requests {
+    async fn try_send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        match self {
+            Self::Http1(requests, _) => requests.try_send_request(request).await,
+            Self::Http2(requests, scheme) => requests.try_send_request(http2::form(request, *scheme)).await,
+        }
+    }
 }
 
 /// The transport under a connection that has switched protocols, and what was read of it beyond the response's head.

@@ -2,6 +2,7 @@
 //! this node's name (RFC 9110 section 7.6.1, RFC 9113 section 8.2).
 
 mod fields;
+mod location;
 mod request;
 mod response;
 
@@ -9,6 +10,7 @@ use http::HeaderMap;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName};
 
 use crate::tokens;
+pub use location::location;
 pub use request::{Forwarded, Scheme, request};
 pub use response::{ResponseFault, response};
 

@@ -8,12 +8,15 @@ pub mod answer;
 pub mod authority;
 pub mod body;
 pub mod client;
+mod flood;
+mod frames;
 pub mod hygiene;
 pub mod limits;
 mod line;
 pub mod reject;
 pub mod serve;
 pub mod service;
+mod stall;
 mod tokens;
 pub mod upgrade;
 

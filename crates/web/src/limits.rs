@@ -51,6 +51,10 @@ pub const H2_POINTS_PER_S: u32 = 1_000;
 /// Points that come back with each frame of a response that the peer takes: clients that measure the path ping for
 /// every few.
 pub const H2_POINTS_PER_ANSWER: u32 = 10;
+/// Points that come back with each request that an upstream is sent: enough for its final head and its trailers.
+pub const H2_POINTS_PER_REQUEST: u32 = 2 * H2_RESPONSE_HEAD_POINTS;
+/// Points of an upstream's HEADERS: interim responses (1xx) are kept until the final one.
+pub const H2_RESPONSE_HEAD_POINTS: u32 = 500;
 /// Points of `RST_STREAM`: a request was begun for nothing (rapid reset). 200 at once, 20 per second.
 pub const H2_RESET_POINTS: u32 = 50;
 /// Points of SETTINGS, apart from answers to ours.

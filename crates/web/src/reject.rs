@@ -20,6 +20,9 @@ pub enum Reject {
     /// CONNECT and TRACE are not served.
     #[error("method is not served")]
     MethodNotServed,
+    /// An extended CONNECT to a protocol other than WebSocket (RFC 8441).
+    #[error("protocol is not carried")]
+    ProtocolNotCarried,
     /// `Expect` other than `100-continue` (RFC 9110 section 10.1.1).
     #[error("expectation cannot be met")]
     ExpectationUnknown,
@@ -42,6 +45,7 @@ impl Reject {
     #[must_use]
     pub fn code(self) -> Code {
         match self {
+            Self::ProtocolNotCarried => Code::ProtocolNotCarried,
             Self::MethodNotServed => Code::MethodNotAllowed,
             Self::ExpectationUnknown => Code::ExpectationFailed,
             Self::TargetTooLong => Code::TargetTooLong,

@@ -6,20 +6,18 @@
 
 mod activity;
 mod flight;
-mod flood;
-mod frames;
 mod http1;
 mod http2;
 mod io;
 mod linger;
 mod own;
 mod scan;
-mod stall;
 mod stalled;
 mod watch;
 
+pub use crate::service::Work;
 pub use http1::http1;
-pub use http2::{Work, http2};
+pub use http2::http2;
 
 /// Why a connection did not end in peace.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,9 @@
 //! The opaque HTTP service that crates hand to each other.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -14,6 +16,9 @@ use crate::body::Body;
 /// connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
+
+/// A piece of work that belongs to a connection and must be spawned beside it.
+pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A cloneable, boxed service: whole application behind one type. It cannot fail; what goes wrong inside
 /// is an answer.

@@ -1,9 +1,14 @@
 //! Leaving HTTP/1.1 for another protocol on the same connection (RFC 9110 section 7.8).
 
+mod patient;
+mod websocket;
+
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::tokens;
+pub use patient::Patient;
+pub use websocket::{Handshake, NoWebSocket};
 
 /// The protocols that a visitor asks to change to, as the value to forward. `None` if nothing is asked for, if
 /// the version knows no upgrade, or if only HTTP/2 was offered: that is never entered this way.

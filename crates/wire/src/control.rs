@@ -11,7 +11,7 @@ mod text;
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
 use thiserror::Error;
 
 pub use body_error::BodyError;
@@ -94,6 +94,11 @@ pub struct Bind {
     /// What the agent calls the upstream; at most [`LABEL_BYTES_MAX`](crate::limits::LABEL_BYTES_MAX) bytes without
     /// control characters.
     pub label: String,
+    /// What the upstream speaks, and so the node to it.
+    pub upstream: UpstreamProtocol,
+    /// The `Host` that the upstream is sent instead of the visitor's, at most
+    /// [`HOST_HEADER_BYTES_MAX`](crate::limits::HOST_HEADER_BYTES_MAX) visible ASCII bytes; empty leaves the visitor's.
+    pub host_header: String,
     /// This running copy of the agent.
     pub instance: InstanceId,
     /// The epoch that this instance holds, to resume it or to add a session to it; [`Epoch::NONE`] takes over.

@@ -17,6 +17,9 @@ pub const HOSTNAME_BYTES_MAX: usize = adit_domain::limits::HOSTNAME_BYTES_MAX;
 /// Length of the name that an agent gives an upstream, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 64;
 
+/// Length of the `Host` that an agent has its upstream sent, in bytes of ASCII: a host name, a colon and a port.
+pub const HOST_HEADER_BYTES_MAX: usize = HOSTNAME_BYTES_MAX + 6;
+
 /// Length of an endpoint's public URL in bytes of ASCII.
 pub const URL_BYTES_MAX: usize = 512;
 

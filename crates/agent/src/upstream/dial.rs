@@ -4,12 +4,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use adit_domain::UpstreamProtocol;
 use adit_net::connection::Connection;
 use adit_net::dial::{Dial, DialError};
 use adit_net::io::Guarded;
 use adit_net::proxy_protocol::{self, ProxyVersion};
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
-use rustls::ClientConfig;
+use rustls::{AlertDescription, ClientConfig};
 use thiserror::Error;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
@@ -17,8 +18,9 @@ use tokio_rustls::client::TlsStream;
 use super::{Scheme, Upstream, any_certificate};
 use crate::limits::UPSTREAM_DIAL;
 
-/// HTTP/1.1 is what nodes speak through the agent.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+/// What the node speaks through the agent, in ALPN.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// How to connect to one upstream.
 pub(crate) struct Dialler {
@@ -45,6 +47,9 @@ pub(crate) enum UpstreamDialError {
     /// No TLS.
     #[error(transparent)]
     Tls(#[from] HandshakeError),
+    /// TLS, but not the HTTP in it that it was to speak.
+    #[error("it does not speak the version of HTTP that it was to")]
+    Protocol,
 }
 
 impl Dialler {
@@ -56,10 +61,11 @@ impl Dialler {
     /// # Errors
     /// None that a user can cause.
     pub(crate) fn new(upstream: Upstream, network: Arc<dyn Dial>) -> Result<Self, TlsConfigError> {
+        let protocols = [if upstream.protocol() == UpstreamProtocol::H2 { HTTP2 } else { HTTP1 }];
         let tls = match upstream.scheme() {
             Scheme::Http | Scheme::Tcp | Scheme::Tls => None,
-            Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(PROTOCOLS)?),
-            Scheme::Https => Some(tls::http_client(&Roots::public(), PROTOCOLS)?),
+            Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(&protocols)?),
+            Scheme::Https => Some(tls::http_client(&Roots::public(), &protocols)?),
         };
         Ok(Self { upstream, network, tls, proxy_protocol: None })
     }
@@ -94,7 +100,19 @@ impl Dialler {
         let deadline = Instant::now() + UPSTREAM_DIAL;
         let stream = self.network.dial(self.upstream.host(), self.upstream.port(), deadline).await?;
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(Guarded::new(stream))) };
-        let stream = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline).await?;
+        let handshake = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline);
+        let stream = handshake.await.map_err(|error| match error {
+            HandshakeError::Tls(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+                UpstreamDialError::Protocol
+            }
+            error => error.into(),
+        })?;
+        // Without a word about it a service speaks HTTP/1.1 (RFC 9113, section 3.2).
+        if self.upstream.protocol() == UpstreamProtocol::H2
+            && stream.get_ref().1.alpn_protocol() != Some(HTTP2)
+        {
+            return Err(UpstreamDialError::Protocol);
+        }
         Ok(Dialled::Tls(Guarded::new(Box::new(stream))))
     }
 }

@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use super::{Upstream, UpstreamError};
+use adit_domain::UpstreamProtocol;
+
+use super::{HostHeader, HttpVersion, Upstream, UpstreamError};
 use crate::host_port::HostPortError;
 
 #[test]
@@ -129,4 +131,38 @@ fn labels_are_bounded_and_distinct() {
     assert_eq!(named(65, "").len(), 64);
     assert_ne!(named(200, "x"), named(200, "y"));
     assert_eq!(Upstream::parse("3000").unwrap().label(), Upstream::parse("localhost:3000").unwrap().label());
+}
+
+#[test]
+fn the_protocol_follows_from_version_and_scheme() {
+    for (text, version, protocol) in [
+        ("3000", HttpVersion::Http1, UpstreamProtocol::Http1),
+        ("https://box", HttpVersion::Http1, UpstreamProtocol::Http1),
+        ("3000", HttpVersion::Http2, UpstreamProtocol::H2c),
+        ("https://box", HttpVersion::Http2, UpstreamProtocol::H2),
+    ] {
+        assert_eq!(Upstream::parse(text).unwrap().speaking(version).protocol(), protocol, "{text}");
+    }
+}
+
+#[test]
+fn the_host_that_is_sent() {
+    for (upstream, wish, sent) in [
+        ("3000", "preserve", ""),
+        ("3000", "rewrite", "localhost:3000"),
+        ("http://localhost:80", "rewrite", "localhost"),
+        ("https://box", "rewrite", "box"),
+        ("https://box:80", "rewrite", "box:80"),
+        ("http://[::1]:3000", "rewrite", "[::1]:3000"),
+        ("3000", "App.example", "app.example"),
+        ("3000", "app.example:80", "app.example:80"),
+        ("3000", "[::1]:80", "[::1]:80"),
+    ] {
+        let upstream = Upstream::parse(upstream).unwrap();
+        let upstream = upstream.with_host_header(HostHeader::parse(wish).unwrap());
+        assert_eq!(upstream.host_header(), sent, "{wish}");
+    }
+    for wrong in ["", "a b", "app:", "app:0", "http://app", "a/b"] {
+        assert!(HostHeader::parse(wrong).is_err(), "{wrong}");
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures::stream;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
@@ -39,6 +39,7 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         "echo-headers" => echo_headers(&request),
         "parts" | "sse" => parts(&shared, first == "sse").await,
         "status" => status(rest.parse()?),
+        "redirect" => redirect(&request),
         "trailers" => trailers(),
         "hang" => std::future::pending().await,
         "websocket" => upgrade::websocket(&shared, request),
@@ -47,6 +48,12 @@ async fn route(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respon
         "" => Ok(Response::new(text("hello"))),
         _ => status(404),
     }
+}
+
+fn redirect(request: &Request<Incoming>) -> Result<Response<Body>> {
+    let host = request.headers().get(HOST).context("no host")?.to_str()?;
+    let location = format!("http://{host}/there?a=b");
+    Ok(Response::builder().status(StatusCode::FOUND).header(LOCATION, location).body(empty())?)
 }
 
 fn bytes(request: &Request<Incoming>, count: u64) -> Result<Response<Body>> {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, V
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
+use hyper::ext::Protocol;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -105,6 +106,21 @@ impl Connection {
         let driver = Tasks::new("visitor").spawn("stream", async {});
         let sender = Sender::Http2(sender.clone());
         Ok(Self { sender, scheme: self.scheme, authority: self.authority.clone(), driver })
+    }
+
+    /// Asks to change one stream to another protocol (RFC 8441). HTTP/2 only.
+    pub async fn extended_connect(
+        &mut self,
+        path: &str,
+        protocol: &'static str,
+    ) -> Result<Response<Incoming>> {
+        ensure!(self.version() == Version::HTTP_2, "HTTP/1.1 has no extended CONNECT");
+        // With the first answer it is known whether the server offers it.
+        drop(self.get("/").await?);
+        let mut request = self.request(Method::CONNECT, path, empty())?;
+        request.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
+        request.extensions_mut().insert(Protocol::from_static(protocol));
+        self.send(request).await
     }
 
     /// GET, and the head of the answer.

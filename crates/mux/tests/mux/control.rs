@@ -17,6 +17,8 @@ fn bind(request: u32) -> Frame {
         hostname: None,
         port: None,
         label: "3000".into(),
+        upstream: adit_domain::UpstreamProtocol::Http1,
+        host_header: String::new(),
         instance: InstanceId::from_bytes([3; 16]),
         prior_epoch: Epoch(0),
     })

@@ -12,6 +12,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::time::timeout;
 
 use crate::limits::{CLAIM_DEADLINE, CLAIMS_IN_FLIGHT_MAX, RETRY_AFTER};
+use crate::manner::Manner;
 use crate::node::{Node, millis};
 
 /// As many claims wait as may.
@@ -20,6 +21,7 @@ pub(super) struct Busy;
 /// What the directory said about one bind.
 pub(super) struct Outcome {
     pub(super) request: u32,
+    pub(super) manner: Manner,
     pub(super) result: Result<Claimed, ClaimError>,
 }
 
@@ -36,7 +38,7 @@ impl Claims {
         node: &Arc<Node>,
         capability: &Capability,
         instance: InstanceId,
-        bind: Bind,
+        (bind, manner): (Bind, Manner),
     ) -> Result<(), Busy> {
         let request = bind.request;
         if self.waiting.len() >= CLAIMS_IN_FLIGHT_MAX {
@@ -49,7 +51,7 @@ impl Claims {
             let result = result.unwrap_or_else(|_| {
                 Err(ClaimError::Unavailable(Unavailable { reason: "no answer in time".to_owned() }))
             });
-            Outcome { request, result }
+            Outcome { request, manner, result }
         }));
         Ok(())
     }

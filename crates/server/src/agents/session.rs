@@ -24,6 +24,7 @@ use crate::limits::{
     BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER,
     REVOKED_GOODBYE_DEADLINE, ROTATION_DEADLINE,
 };
+use crate::manner::{Manner, NoHost};
 use crate::node::{Node, millis};
 use crate::pool::Pool;
 use crate::registry::{Commands, Loss, Orders};
@@ -176,13 +177,16 @@ impl AgentSession {
 
     async fn bind(&mut self, control: &Control, bind: Bind) -> Step {
         let request = bind.request;
-        let refusal = match self.may_bind() {
-            Ok(()) => self
-                .claims
-                .start(&self.node, &self.capability, self.instance, bind)
-                .map_err(|Busy| (BindRefusal::TryLater, "too many binds at once")),
-            refused => refused,
-        };
+        let manner = self.may_bind().and_then(|()| {
+            Manner::of(&bind).map_err(|NoHost| {
+                (BindRefusal::NameInvalid, "the host header for the upstream is not a host")
+            })
+        });
+        let refusal = manner.and_then(|manner| {
+            self.claims
+                .start(&self.node, &self.capability, self.instance, (bind, manner))
+                .map_err(|Busy| (BindRefusal::TryLater, "too many binds at once"))
+        });
         match refusal {
             Ok(()) => Ok(()),
             Err((reason, message)) => tell(control, claims::refused(request, reason, message)).await,
@@ -211,7 +215,7 @@ impl AgentSession {
 
     /// The directory has answered: from here on the endpoint is served, and its older tunnels are not.
     async fn settle(&mut self, control: &Control, outcome: Outcome) -> Step {
-        let Outcome { request, result } = outcome;
+        let Outcome { request, manner, result } = outcome;
         let claimed = match result {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -233,6 +237,7 @@ impl AgentSession {
             meter,
             share: EndpointShare::new(Arc::clone(&self.share)),
             hold: Arc::clone(&hold),
+            manner,
         });
         match self.node.routes.bind(&claimed, tunnel) {
             Ok(ended) => {

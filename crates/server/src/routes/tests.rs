@@ -11,6 +11,7 @@ use super::{BindError, NoTunnel, Routes};
 use crate::choice::Choice;
 use crate::hold::Holds;
 use crate::limits::TUNNELS_PER_MEMBER_MAX;
+use crate::manner::Manner;
 use crate::pool::Pool;
 use crate::registry::Commands;
 use crate::share::{EndpointShare, Shares};
@@ -33,6 +34,7 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
         meter: Arc::default(),
         share,
         hold,
+        manner: Manner::default(),
     };
     (Arc::new(tunnel), (theirs, control, driver, orders))
 }

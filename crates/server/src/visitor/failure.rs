@@ -34,6 +34,11 @@ impl Failure {
         Self { delivery: Delivery::Final, code: found_by_http(kind), tunnel: None }
     }
 
+    /// The upstream cannot change to another protocol.
+    pub(super) const fn not_carried() -> Self {
+        Self { delivery: Delivery::Final, code: Code::ProtocolNotCarried, tunnel: None }
+    }
+
     /// As many requests are in flight as the endpoint or its tenant may have.
     pub(super) const fn no_place() -> Self {
         Self { delivery: Delivery::Final, code: Code::EndpointBusy, tunnel: None }

@@ -7,6 +7,7 @@ use adit_domain::Hostname;
 use adit_domain::id::RequestId;
 use adit_web::body::{self, End, Ending, IdleTimeout, OnEnd};
 use adit_web::hygiene::{self, Forwarded};
+use adit_web::upgrade::{Handshake, NoWebSocket};
 use adit_web::{Body, RequestAuthority};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
@@ -15,12 +16,12 @@ use hyper::body::{Body as _, Incoming};
 
 use super::VisitorConnection;
 use super::next::Repeat;
+use super::patience::Patience;
 use super::replay::Source;
 use super::sending::Sending;
 use super::tries::{Answered, Message, Tries};
 use super::upgrade::{self, Switched};
 use super::upstream::{Sharing, Upstream};
-use crate::limits::{REQUEST_BODY_IDLE, RESPONSE_BODY_IDLE};
 use crate::metering::CountedBody;
 use crate::node::Node;
 
@@ -42,9 +43,11 @@ impl Exchange {
         let on_upgrade = hyper::upgrade::on(&mut request);
         let forwarded =
             Forwarded { visitor: self.connection.peer.ip(), scheme: self.connection.scheme, authority };
+        let patience = Patience::with(&request);
+        let handshake = request.extensions_mut().remove::<Handshake>();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
-        let message = self.message(request, asked.is_some());
+        let message = self.message(request, patience, asked.is_some());
         let all_tries = Tries::new(&self.node, &self.connection, &self.hostname, self.id, message);
         let Answered { mut upstream, mut response, sending, place } = all_tries.run().await?;
         let meter = Arc::clone(&upstream.tunnel().meter);
@@ -54,25 +57,32 @@ impl Exchange {
         }
         let on_upstream = hyper::upgrade::on(&mut response);
         hygiene::response(&mut response, asked.as_ref()).map_err(|_| Code::UpstreamBroken)?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        upstream.manner().undress(response.headers_mut(), &forwarded);
+        let is_changed = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(handshake) = handshake {
+            handshake.settle(&mut response).map_err(|NoWebSocket| Code::UpstreamBroken)?;
+        }
+        if is_changed {
             let visitor = Switched { connection: self.connection, meter, io: on_upgrade };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }
-        let response = self.incoming(response, upstream, sending);
+        let response = self.incoming(response, upstream, sending, &patience);
         Ok(response.map(|body| OnEnd::new(body, move |_| drop(place)).boxed_unsync()))
     }
 
-    fn message(&self, request: Request<Incoming>, asks_upgrade: bool) -> Message {
+    fn message(&self, request: Request<Incoming>, patience: Patience, asks_upgrade: bool) -> Message {
         let (head, incoming) = request.into_parts();
         let has_body = !incoming.is_end_stream();
         let body = has_body.then(|| {
-            let body = IdleTimeout::new(body::from_visitor(incoming), REQUEST_BODY_IDLE);
+            let body = IdleTimeout::new(body::from_visitor(incoming), patience.request_body);
             Source::new(body.boxed_unsync(), self.node.holds.bytes())
         });
-        let is_repeatable = is_safe(&head.method) && !has_body && !asks_upgrade;
-        let repeat = if is_repeatable { Repeat::Once } else { Repeat::Never };
-        Message { head, body, repeat }
+        let repeat = match (asks_upgrade, is_safe(&head.method) && !has_body) {
+            (false, true) => Repeat::Once,
+            _ => Repeat::Never,
+        };
+        Message { head, body, repeat, patience, asks_upgrade }
     }
 
     fn incoming(
@@ -80,8 +90,10 @@ impl Exchange {
         response: Response<Incoming>,
         upstream: Upstream,
         sending: Option<Arc<Sending>>,
+        patience: &Patience,
     ) -> Response<Body> {
         let (connection, meter) = (self.connection, Arc::clone(&upstream.tunnel().meter));
+        let idle = patience.response_body;
         let give_back = move |end: End| {
             let sent = sending.is_none_or(|sending| sending.is_whole());
             let whole = end.ending == Ending::Complete && sent;
@@ -93,7 +105,7 @@ impl Exchange {
             }
         };
         response.map(|incoming| {
-            let body = IdleTimeout::new(body::from_upstream(incoming), RESPONSE_BODY_IDLE);
+            let body = IdleTimeout::new(body::from_upstream(incoming), idle);
             OnEnd::new(CountedBody::outgoing(body, meter), give_back).boxed_unsync()
         })
     }

@@ -16,14 +16,13 @@ use tokio::time::{Instant, sleep};
 use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, what_next};
+use super::patience::Patience;
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Begin, Upstream};
 use crate::choice::Choice;
 use crate::hold::{Came, Expired, Hold};
-use crate::limits::{
-    HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, RESPONSE_HEAD_DEADLINE, SILENCE_LOOK, UPSTREAM_UP_AGE,
-};
+use crate::limits::{HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, SILENCE_LOOK, UPSTREAM_UP_AGE};
 use crate::node::Node;
 use crate::routes::Route;
 use crate::share::{NoPlace, RequestPlace};
@@ -36,6 +35,9 @@ pub(super) struct Message {
     /// `None`: it has no body.
     pub(super) body: Option<Source>,
     pub(super) repeat: Repeat,
+    pub(super) patience: Patience,
+    /// Whether it wants to go on with another protocol.
+    pub(super) asks_upgrade: bool,
 }
 
 /// A response whose head is here.
@@ -113,6 +115,9 @@ impl<'a> Tries<'a> {
         if route.claimed.kind != EndpointKind::Http {
             return Err(Failure::not_http(route.claimed.kind));
         }
+        if self.message.asks_upgrade && !route.can_upgrade() {
+            return Err(Failure::not_carried());
+        }
         if self.place.is_none() {
             self.place = Some(route.share.request().map_err(|NoPlace| Failure::no_place())?);
         }
@@ -120,7 +125,8 @@ impl<'a> Tries<'a> {
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
         let (body, sending) = self.body(&upstream);
         let request = Request::from_parts(self.message.head.clone(), body);
-        let sent = answer_in_time(sending.as_deref(), RESPONSE_HEAD_DEADLINE, upstream.send(request));
+        let sent =
+            answer_in_time(sending.as_deref(), self.message.patience.response_head, upstream.send(request));
         let dialled = async {
             trace.dialled().await;
             if let Some(body) = &self.message.body {

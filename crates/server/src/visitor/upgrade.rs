@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use adit_mux::{PumpEnd, PumpLimits, Traffic};
 use adit_web::client;
+use adit_web::limits::WRITE_STALL;
+use adit_web::upgrade::Patient;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -60,7 +62,8 @@ async fn splice(
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
     let (stream, early) = client::into_io::<Traced>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
     let stream = stream.into_inner();
-    let mut visitor = CountedIo::new(TokioIo::new(visitor), meter);
+    let visitor = Patient::new(TokioIo::new(visitor), WRITE_STALL);
+    let mut visitor = CountedIo::new(visitor, meter);
     let write_early = async {
         visitor.write_all(&early).await?;
         visitor.flush().await

@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection to an upstream, through its agent.
+//! One HTTP connection to an upstream, through its agent.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::next::Delivery;
 use crate::choice::Choice;
 use crate::limits::UPSTREAM_CONNECT_DEADLINE;
+use crate::manner::Manner;
 use crate::node::Node;
 use crate::pool::Idle;
 use crate::routes::Route;
@@ -79,18 +80,14 @@ impl Upstream {
             }
         }
         let (stream, trace) = Traced::new(stream, Arc::clone(&tunnel.hold));
-        let (sender, driver) = client::handshake(stream, ClientLimits::default())
-            .await
-            .map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;
-        // The driver ends when the sender is dropped or the stream ends; its error reaches the sender.
-        node.visitor_tasks.spawn("upstream connection", async move {
-            let _ = driver.await;
-        });
+        let spoken = tunnel.manner.speak(&node.visitor_tasks, stream).await;
+        let sender = spoken.map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;
         Ok(Self { sender, trace, tunnel, sharing: Sharing::Anybody })
     }
 
     /// Sends a request and waits for the head of its response; for that no deadline of its own.
-    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+    pub(super) async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Failure> {
+        self.tunnel.manner.dress(request.headers_mut());
         self.trace.begin();
         if self.sender.ready().await.is_err() {
             return Err(Failure::of_stream(&self.trace, &self.tunnel, Delivery::Unsent));
@@ -127,6 +124,11 @@ impl Upstream {
     /// Whether the connection leads where this route leads: to its endpoint, over a tunnel that still serves it.
     pub(super) fn serves(&self, route: &Route) -> bool {
         route.has(&self.tunnel)
+    }
+
+    /// How the upstream is spoken to.
+    pub(super) fn manner(&self) -> &Manner {
+        &self.tunnel.manner
     }
 
     /// From now on it is one visitor's. There is no way back: the upstream remembers whom it knows.

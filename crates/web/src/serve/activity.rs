@@ -2,18 +2,16 @@
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::flood::Flood;
 use super::scan::{Scan, Verdict};
+use crate::flood::Flood;
 use crate::limits::ServeLimits;
+use crate::stall::after;
 
 /// The bytes that open an HTTP/2 connection (RFC 9113 section 3.4).
 const H2_PREFACE_BYTES: u64 = 24;
-/// Stands for "never" where a deadline cannot be represented.
-const FAR: Duration = Duration::from_hours(365 * 24);
 
 /// One connection's state, shared by its transport, its requests and its watcher. Locked for moments only.
 pub(super) struct Activity {
@@ -66,7 +64,7 @@ impl Activity {
         let state = State {
             scan,
             is_h2,
-            flood: is_h2.then(|| Flood::new(now)),
+            flood: is_h2.then(|| Flood::of_server(now)),
             is_flooded: false,
             read_bytes: 0,
             head_since: None,
@@ -140,6 +138,12 @@ impl Activity {
         verdict
     }
 
+    /// Something else goes on. Each call needs its [`Activity::end`], too.
+    pub(super) fn hold(&self) {
+        let mut state = self.state();
+        state.in_flight = state.in_flight.saturating_add(1);
+    }
+
     /// A request is over: its response has been handed out, or it was dropped.
     pub(super) fn end(&self) {
         let mut state = self.state();
@@ -189,9 +193,4 @@ impl Activity {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// `moment + wait`, or a moment that never comes where that cannot be represented.
-pub(super) fn after(moment: Instant, wait: Duration) -> Instant {
-    moment.checked_add(wait).or_else(|| moment.checked_add(FAR)).unwrap_or(moment)
 }

@@ -23,6 +23,12 @@ impl Flight {
         (Self { activity: Arc::clone(activity) }, verdict)
     }
 
+    /// Something that belongs to a request and may outlive it, such as a WebSocket.
+    pub(super) fn beside(activity: &Arc<Activity>) -> Self {
+        activity.hold();
+        Self { activity: Arc::clone(activity) }
+    }
+
     /// The response's body, which carries the flight to its end.
     pub(super) fn carry(self, body: Body) -> InFlight {
         InFlight { body, stream: Handed::current(), _flight: self }

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,12 +28,10 @@ use crate::limits::{
     H2_SEND_BUFFER_BYTES_MAX, H2_STREAM_WINDOW_BYTES, ServeLimits,
 };
 use crate::reject::Reject;
-
-/// A piece of work that belongs to a connection and must be spawned beside it.
-pub type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+use crate::service::Work;
 
 /// Serves one HTTP/2 connection (as ALPN `h2` says, or by prior knowledge) until it ends. The work of each
-/// request is handed to `spawn`. Extended CONNECT is off, so browsers open HTTP/1.1 for WebSocket.
+/// request is handed to `spawn`. Extended CONNECT is on: see [`crate::upgrade::Handshake`].
 ///
 /// Draining as in [`super::http1`]: GOAWAY, then requests in flight are finished.
 ///
@@ -65,17 +62,19 @@ where
             Ok::<_, Infallible>(response.map(|body| flight.carry(body)))
         }
     });
-    let connection = builder(spawn, &limits).serve_connection(io, service);
+    let connection = builder(spawn, &limits, &activity).serve_connection(io, service);
     let mut connection = Box::pin(connection);
     async move { watch(connection.as_mut(), Connection::graceful_shutdown, draining, &activity).await }
 }
 
-fn builder<E: Clone>(spawn: E, limits: &ServeLimits) -> Builder<Spawn<E>> {
-    let mut builder = Builder::new(Spawn { spawn, patience: limits.write_stall });
+fn builder<E: Clone>(spawn: E, limits: &ServeLimits, activity: &Arc<Activity>) -> Builder<Spawn<E>> {
+    let activity = Arc::clone(activity);
+    let mut builder = Builder::new(Spawn { beside: spawn, patience: limits.write_stall, activity });
     // h2 takes only lists below its bound.
     let head_bytes_end = u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX).saturating_add(1);
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_header_list_size(head_bytes_end)
         .max_concurrent_streams(limits.h2_streams_max)
         .initial_stream_window_size(H2_STREAM_WINDOW_BYTES)
@@ -108,9 +107,10 @@ where
 
 #[derive(Clone)]
 struct Spawn<E> {
-    spawn: E,
+    beside: E,
     /// How long a stream's reader may take nothing.
     patience: Duration,
+    activity: Arc<Activity>,
 }
 
 impl<E, F> Executor<F> for Spawn<E>
@@ -119,6 +119,12 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        (self.spawn)(Box::pin(unless_stalled(work, self.patience)));
+        // What was changed to goes on when its request is over.
+        let flight = Flight::beside(&self.activity);
+        let work = unless_stalled(work, self.patience);
+        (self.beside)(Box::pin(async move {
+            work.await;
+            drop(flight);
+        }));
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::activity::Activity;
 use super::linger::Linger;
 use super::own::Own;
-use super::stall::Stall;
+use crate::stall::Stall;
 
 pub(super) struct Watched<I> {
     io: I,

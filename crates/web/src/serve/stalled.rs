@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::after;
+use crate::stall::after;
 
 tokio::task_local! {
     /// The stream whose work is being polled.

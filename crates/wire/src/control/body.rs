@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
 use bincode::{Decode, Encode};
 
 use super::body_error::BodyError;
@@ -37,8 +37,9 @@ struct BindBlock {
     instance: [u8; 16],
     prior_epoch: u64,
     port: u16,
+    upstream: u16,
 }
-const BIND_LEN: usize = 32;
+const BIND_LEN: usize = 34;
 
 #[derive(Encode, Decode)]
 struct BoundBlock {
@@ -131,10 +132,12 @@ fn encode_bind(bind: &Bind, body: &mut Vec<u8>) -> Result<u8, EncodeError> {
         instance: bind.instance.to_bytes(),
         prior_epoch: bind.prior_epoch.0,
         port: bind.port.map_or(0, NonZeroU16::get),
+        upstream: bind.upstream.code(),
     };
     let kind = put::<_, BIND_LEN>(BIND, &block, body);
     text::HOSTNAME.encode(bind.hostname.as_ref().map_or("", Hostname::as_str), body)?;
     text::LABEL.encode(&bind.label, body)?;
+    text::HOST_HEADER.encode(&bind.host_header, body)?;
     Ok(kind)
 }
 
@@ -202,9 +205,12 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
     let (block, rest) = take::<BindBlock, BIND_LEN>(body)?;
     let kind = u8::try_from(block.kind).ok().and_then(EndpointKind::from_code);
     let kind = kind.ok_or(BodyError::Unknown { field: "endpoint kind", value: block.kind })?;
+    let upstream = UpstreamProtocol::from_code(block.upstream)
+        .ok_or(BodyError::Unknown { field: "upstream protocol", value: block.upstream })?;
     let (name, rest) = text::HOSTNAME.decode(rest)?;
     let hostname = if name.is_empty() { None } else { Some(text::hostname(name)?) };
     let (label, rest) = text::LABEL.decode(rest)?;
+    let (host_header, rest) = text::HOST_HEADER.decode(rest)?;
     nothing_after(rest)?;
     Ok(Frame::Bind(Bind {
         request: block.request,
@@ -212,6 +218,8 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
         hostname,
         port: NonZeroU16::new(block.port),
         label: label.to_owned(),
+        upstream,
+        host_header: host_header.to_owned(),
         instance: InstanceId::from_bytes(block.instance),
         prior_epoch: Epoch(block.prior_epoch),
     }))

@@ -4,7 +4,9 @@ use adit_domain::Hostname;
 
 use super::EncodeError;
 use super::body_error::BodyError;
-use crate::limits::{HOSTNAME_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, URL_BYTES_MAX};
+use crate::limits::{
+    HOST_HEADER_BYTES_MAX, HOSTNAME_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, URL_BYTES_MAX,
+};
 
 /// One field that is a text: its name, its bound, and which characters it may have.
 pub(super) struct TextField {
@@ -19,6 +21,9 @@ pub(super) const HOSTNAME: TextField =
 /// What the agent calls an upstream.
 pub(super) const LABEL: TextField =
     TextField { name: "label", bytes_max: LABEL_BYTES_MAX, allowed: is_no_control };
+/// The `Host` for an upstream; empty where the visitor's stays.
+pub(super) const HOST_HEADER: TextField =
+    TextField { name: "host header", bytes_max: HOST_HEADER_BYTES_MAX, allowed: is_visible };
 /// The public URL of an endpoint.
 pub(super) const URL: TextField = TextField { name: "url", bytes_max: URL_BYTES_MAX, allowed: is_visible };
 /// A sentence for people. It reaches their terminals, hence no control characters.

@@ -2,8 +2,8 @@
 
 use adit_wire::control::{BodyError, Bound, ControlError, EncodeError, Frame, encode};
 use adit_wire::limits::{
-    CONTROL_BODY_BYTES_MAX, CONTROL_FRAME_BYTES_MAX, HOSTNAME_BYTES_MAX, LABEL_BYTES_MAX, MESSAGE_BYTES_MAX,
-    RECORD_DATA_BYTES_MAX, URL_BYTES_MAX,
+    CONTROL_BODY_BYTES_MAX, CONTROL_FRAME_BYTES_MAX, HOST_HEADER_BYTES_MAX, HOSTNAME_BYTES_MAX,
+    LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, RECORD_DATA_BYTES_MAX, URL_BYTES_MAX,
 };
 use adit_wire::record::{RECORD_HEADER_LEN, RecordError, RecordHeader};
 
@@ -67,6 +67,13 @@ fn text_field(field: &'static str, bytes_max: usize, make: impl Fn(usize) -> Fra
 fn label_of_a_bind() {
     text_field("label", LABEL_BYTES_MAX, |len| {
         Frame::Bind(adit_wire::control::Bind { label: "x".repeat(len), ..samples::bind() })
+    });
+}
+
+#[test]
+fn host_header_of_a_bind() {
+    text_field("host header", HOST_HEADER_BYTES_MAX, |len| {
+        Frame::Bind(adit_wire::control::Bind { host_header: "x".repeat(len), ..samples::bind() })
     });
 }
 

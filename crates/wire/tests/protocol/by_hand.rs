@@ -138,8 +138,10 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
                 .raw(&bind.instance.to_bytes())
                 .u64(bind.prior_epoch.0)
                 .u16(bind.port.map_or(0, NonZeroU16::get))
+                .u16(bind.upstream.code())
                 .text(bind.hostname.as_ref().map_or("", |name| name.as_str()))
-                .text(&bind.label),
+                .text(&bind.label)
+                .text(&bind.host_header),
         ),
         Frame::Bound(bound) => (
             2,

@@ -163,18 +163,22 @@ fn every_beginning_of_a_stream_waits_for_more() {
 
 /// The body of a bind up to its texts.
 fn bind_block(kind: u16) -> Vec<u8> {
-    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..36].to_vec();
+    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..38].to_vec();
     block[4..6].copy_from_slice(&kind.to_le_bytes());
     block
 }
 
-fn bind_with(kind: u16, hostname: &[u8], label: &[u8]) -> Vec<u8> {
-    let mut body = bind_block(kind);
-    for text in [hostname, label] {
+fn bind_with(kind: u16, texts: [&[u8]; 3]) -> Vec<u8> {
+    let body = bind_block(kind);
+    by_hand::control_frame(1, 0, &with_texts(body, texts))
+}
+
+fn with_texts(mut body: Vec<u8>, texts: [&[u8]; 3]) -> Vec<u8> {
+    for text in texts {
         body.extend(u16::try_from(text.len()).unwrap().to_le_bytes());
         body.extend(text);
     }
-    by_hand::control_frame(1, 0, &body)
+    body
 }
 
 #[test]
@@ -191,7 +195,11 @@ fn texts_that_are_refused() {
         (b"", b"\xc3", BodyError::Character("label")),
     ];
     for (hostname, label, expected) in cases {
-        assert_eq!(body_error(&bind_with(1, hostname, label)), expected, "{hostname:?} {label:?}");
+        assert_eq!(body_error(&bind_with(1, [hostname, label, b""])), expected, "{hostname:?} {label:?}");
+    }
+    for host_header in [&b"a b"[..], b"a\r\nb", "b\u{fc}cher".as_bytes()] {
+        let expected = BodyError::Character("host header");
+        assert_eq!(body_error(&bind_with(1, [b"", b"", host_header])), expected, "{host_header:?}");
     }
 }
 
@@ -199,7 +207,17 @@ fn texts_that_are_refused() {
 fn an_endpoint_kind_without_a_meaning() {
     for value in [0, 4, 0x0101, u16::MAX] {
         let expected = BodyError::Unknown { field: "endpoint kind", value };
-        assert_eq!(body_error(&bind_with(value, b"", b"x")), expected);
+        assert_eq!(body_error(&bind_with(value, [b"", b"x", b""])), expected);
+    }
+}
+
+#[test]
+fn an_upstream_protocol_without_a_meaning() {
+    for value in [0, 4, 0x0101, u16::MAX] {
+        let mut block = bind_block(1);
+        block[32..34].copy_from_slice(&value.to_le_bytes());
+        let frame = by_hand::control_frame(1, 0, &with_texts(block, [b"", b"x", b""]));
+        assert_eq!(body_error(&frame), BodyError::Unknown { field: "upstream protocol", value });
     }
 }
 

@@ -56,9 +56,10 @@ fn which_refusals_are_for_good() {
 #[test]
 fn the_bounds() {
     let texts = format!(
-        "| host name / label / URL / message | {} / {} / {} / {} bytes |",
+        "| host name / label / host header / URL / message | {} / {} / {} / {} / {} bytes |",
         limits::HOSTNAME_BYTES_MAX,
         limits::LABEL_BYTES_MAX,
+        limits::HOST_HEADER_BYTES_MAX,
         limits::URL_BYTES_MAX,
         limits::MESSAGE_BYTES_MAX
     );

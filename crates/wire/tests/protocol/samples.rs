@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use adit_domain::id::{
     ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, RequestId, SessionId, TenantId,
 };
-use adit_domain::{EndpointKind, Epoch, Hostname, Rights, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Hostname, Rights, Timestamp, UpstreamProtocol};
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
 use adit_wire::control::{Bind, BindRefusal, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::{AgentPreface, Exporter, ServerPreface, Status};
@@ -87,6 +87,8 @@ pub fn bind() -> Bind {
         hostname: Some(hostname("app.tunnels.example")),
         port: None,
         label: "http://localhost:3000".to_owned(),
+        upstream: UpstreamProtocol::Http1,
+        host_header: String::new(),
         instance: InstanceId::from_bytes(id(5)),
         prior_epoch: Epoch::NONE,
     }
@@ -94,7 +96,8 @@ pub fn bind() -> Bind {
 
 pub fn bind_default() -> Bind {
     let label = "na\u{ef}ve".to_owned();
-    Bind { request: 2, hostname: None, label, prior_epoch: Epoch(9), ..bind() }
+    let (upstream, host_header) = (UpstreamProtocol::H2c, "localhost:3000".to_owned());
+    Bind { request: 2, hostname: None, label, upstream, host_header, prior_epoch: Epoch(9), ..bind() }
 }
 
 pub fn bind_tcp() -> Bind {
@@ -238,13 +241,17 @@ prop_compose! {
         request in any::<u32>(),
         hostname in proptest::option::of(any_hostname()),
         label in "\\PC{0,16}",
+        upstream in 1_u16..=3,
+        host_header in "[!-~]{0,20}",
         instance in uniform16(any::<u8>()),
         epoch in any::<u64>(),
         kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp), Just(EndpointKind::Tls)],
         port in any::<u16>(),
     ) -> Frame {
         let (instance, port) = (InstanceId::from_bytes(instance), NonZeroU16::new(port));
-        Frame::Bind(Bind { request, kind, hostname, port, label, instance, prior_epoch: Epoch(epoch) })
+        let upstream = UpstreamProtocol::from_code(upstream).unwrap();
+        let prior_epoch = Epoch(epoch);
+        Frame::Bind(Bind { request, kind, hostname, port, label, upstream, host_header, instance, prior_epoch })
     }
 }
 

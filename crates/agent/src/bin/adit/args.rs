@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
-use adit_agent::{ProxyVersion, PublicUrl, Upstream};
+use adit_agent::{HostHeader, HttpVersion, ProxyVersion, PublicUrl, Upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Gives a local service a public HTTPS address.
@@ -77,6 +77,19 @@ pub struct Http {
     pub upstream: Upstream,
     #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse, aliases = ["domain", "subdomain", "hostname"])]
     pub url: Option<PublicUrl>,
+    /// What the local service speaks: http1 or http2
+    #[arg(
+        long,
+        value_name = "VERSION",
+        default_value = "http1",
+        hide_default_value = true,
+        hide_possible_values = true
+    )]
+    pub upstream_protocol: UpstreamVersion,
+    /// The Host that the local service is sent:
+    /// preserve (the public name), rewrite (its own) or a name
+    #[arg(long, value_name = "HOST", default_value = "preserve", hide_default_value = true, value_parser = HostHeader::parse, verbatim_doc_comment)]
+    pub host_header: HostHeader,
     #[command(flatten)]
     pub running: Running,
 }
@@ -157,13 +170,33 @@ pub struct Order<'a> {
     pub url: Option<&'a PublicUrl>,
     pub port: Option<NonZeroU16>,
     pub proxy_protocol: Option<Proxy>,
+    pub version: HttpVersion,
+    pub host_header: Option<&'a HostHeader>,
     pub running: &'a Running,
+}
+
+impl<'a> Order<'a> {
+    const fn new(upstream: &'a Upstream, url: Option<&'a PublicUrl>, running: &'a Running) -> Self {
+        let (port, proxy_protocol, host_header) = (None, None, None);
+        Self { upstream, url, port, proxy_protocol, version: HttpVersion::Http1, host_header, running }
+    }
+
+    /// The local service, and how it is spoken to.
+    pub fn upstream(&self) -> Upstream {
+        let upstream = self.upstream.clone().speaking(self.version);
+        upstream.with_host_header(self.host_header.cloned().unwrap_or_default())
+    }
 }
 
 impl Http {
     pub const fn order(&self) -> Order<'_> {
-        let Self { upstream, url, running } = self;
-        Order { upstream, url: url.as_ref(), port: None, proxy_protocol: None, running }
+        let Self { upstream, url, upstream_protocol, host_header, running } = self;
+        let version = match upstream_protocol {
+            UpstreamVersion::Http1 => HttpVersion::Http1,
+            UpstreamVersion::Http2 => HttpVersion::Http2,
+        };
+        let order = Order::new(upstream, url.as_ref(), running);
+        Order { version, host_header: Some(host_header), ..order }
     }
 }
 
@@ -171,15 +204,24 @@ impl Tcp {
     pub fn order(&self) -> Order<'_> {
         let Self { upstream, url, remote_port, proxy_protocol, running } = self;
         let port = remote_port.or(url.as_ref().and_then(PublicUrl::port));
-        Order { upstream, url: url.as_ref(), port, proxy_protocol: *proxy_protocol, running }
+        let order = Order::new(upstream, url.as_ref(), running);
+        Order { port, proxy_protocol: *proxy_protocol, ..order }
     }
 }
 
 impl Tls {
     pub const fn order(&self) -> Order<'_> {
         let Self { upstream, url, proxy_protocol, running } = self;
-        Order { upstream, url: url.as_ref(), port: None, proxy_protocol: *proxy_protocol, running }
+        let order = Order::new(upstream, url.as_ref(), running);
+        Order { proxy_protocol: *proxy_protocol, ..order }
     }
+}
+
+/// A version of HTTP, as `--upstream-protocol` has it.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UpstreamVersion {
+    Http1,
+    Http2,
 }
 
 #[derive(Args, Debug)]

@@ -82,7 +82,7 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
         )
     })?;
     let loaded = agent_key::load_or_create(&key_path).map_err(|error| usage(&chain(&error), ""))?;
-    let mut builder = Agent::builder(server.value, api_key.value, order.upstream.clone())
+    let mut builder = Agent::builder(server.value, api_key.value, order.upstream())
         .url(order.url.cloned())
         .port(order.port)
         .proxy_protocol(order.proxy_protocol.map(Into::into))

@@ -101,6 +101,8 @@ impl TestAgent {
             hostname: Some(Hostname::parse(name).unwrap()),
             port: None,
             label: "3000".to_owned(),
+            upstream: adit_domain::UpstreamProtocol::Http1,
+            host_header: String::new(),
             instance: self.instance,
             prior_epoch,
         };

@@ -2,32 +2,53 @@
 //!
 //! A frame that carries no request and no byte still costs this side work: a request begun and dropped, an answer, a look
 //! at a table. Each such frame costs points. The account refills with time and with each frame of an answer that the peer
-//! takes, so that whoever really uses the connection never feels it, and a flood ends the connection it comes over.
+//! takes, so that whoever really uses the connection never feels it, and a flood ends the connection it comes over. Both
+//! ends of a connection keep such an account of the other.
 
 use tokio::time::Instant;
 
-use super::frames::{CONTINUATION, DATA, Frames, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
+use crate::frames::{CONTINUATION, DATA, Frames, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
 use crate::limits::{
     H2_CONTINUATION_POINTS, H2_IDLE_TALK_POINTS, H2_OTHER_FRAME_POINTS, H2_PING_POINTS, H2_POINTS_MAX,
-    H2_POINTS_PER_ANSWER, H2_POINTS_PER_S, H2_RESET_POINTS, H2_SETTINGS_POINTS, H2_WINDOW_UPDATE_POINTS,
+    H2_POINTS_PER_ANSWER, H2_POINTS_PER_REQUEST, H2_POINTS_PER_S, H2_RESET_POINTS, H2_RESPONSE_HEAD_POINTS,
+    H2_SETTINGS_POINTS, H2_WINDOW_UPDATE_POINTS,
 };
 
 /// Bytes that stand before a peer's first frame (RFC 9113 section 3.4).
 const PREFACE_BYTES: u32 = 24;
 
 /// The account of one connection.
-pub(super) struct Flood {
+pub(crate) struct Flood {
     incoming: Frames,
     outgoing: Frames,
+    side: Side,
     points: u32,
     filled_at: Instant,
 }
 
+/// Which end of the connection keeps the account.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Server,
+    Client,
+}
+
 impl Flood {
-    pub(super) fn new(now: Instant) -> Self {
+    /// That of a visitor's connection.
+    pub(crate) fn of_server(now: Instant) -> Self {
+        Self::new(Side::Server, (PREFACE_BYTES, 0), now)
+    }
+
+    /// That of a connection to an upstream.
+    pub(crate) fn of_client(now: Instant) -> Self {
+        Self::new(Side::Client, (0, PREFACE_BYTES), now)
+    }
+
+    fn new(side: Side, (incoming, outgoing): (u32, u32), now: Instant) -> Self {
         Self {
-            incoming: Frames::after(PREFACE_BYTES),
-            outgoing: Frames::after(0),
+            incoming: Frames::after(incoming),
+            outgoing: Frames::after(outgoing),
+            side,
             points: H2_POINTS_MAX,
             filled_at: now,
         }
@@ -35,9 +56,10 @@ impl Flood {
 
     /// The peer sent these bytes. Whether it may go on.
     #[must_use]
-    pub(super) fn read(&mut self, bytes: &[u8], now: Instant) -> bool {
+    pub(crate) fn read(&mut self, bytes: &[u8], now: Instant) -> bool {
         let mut spent = 0_u32;
-        self.incoming.feed(bytes, |head| spent = spent.saturating_add(price(head)));
+        let side = self.side;
+        self.incoming.feed(bytes, |head| spent = spent.saturating_add(price(head, side)));
         if spent > 0 {
             self.refill(now);
         }
@@ -47,13 +69,15 @@ impl Flood {
     }
 
     /// The peer took these bytes.
-    pub(super) fn wrote(&mut self, bytes: &[u8]) {
-        let mut answers = 0_u32;
+    pub(crate) fn wrote(&mut self, bytes: &[u8]) {
+        let (mut earned, side) = (0_u32, self.side);
         self.outgoing.feed(bytes, |head| {
-            let answer = matches!(head.kind, DATA | HEADERS) && head.body_bytes > 0;
-            answers = answers.saturating_add(u32::from(answer));
+            earned = earned.saturating_add(match head.kind {
+                HEADERS if side == Side::Client => H2_POINTS_PER_REQUEST,
+                DATA | HEADERS if head.body_bytes > 0 => H2_POINTS_PER_ANSWER,
+                _ => 0,
+            });
         });
-        let earned = answers.saturating_mul(H2_POINTS_PER_ANSWER);
         self.points = self.points.saturating_add(earned).min(H2_POINTS_MAX);
     }
 
@@ -68,8 +92,9 @@ impl Flood {
     }
 }
 
-fn price(head: Head) -> u32 {
+fn price(head: Head, side: Side) -> u32 {
     match head.kind {
+        HEADERS if side == Side::Client => H2_RESPONSE_HEAD_POINTS,
         // More requests than may be served at once are refused by stream limits, more bytes by windows.
         HEADERS => 0,
         DATA => {
@@ -117,7 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_account_is_empty_at_its_bound_and_refills() {
         let now = Instant::now();
-        let mut flood = Flood::new(now);
+        let mut flood = Flood::of_server(now);
         assert!(flood.read(PREFACE, now));
         assert_eq!(resets(&mut flood, now), H2_POINTS_MAX / H2_RESET_POINTS);
         let later = now + Duration::from_secs(3);
@@ -130,7 +155,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn answers_that_are_taken_pay() {
         let now = Instant::now();
-        let mut flood = Flood::new(now);
+        let mut flood = Flood::of_server(now);
         assert!(flood.read(PREFACE, now));
         let answers = H2_RESET_POINTS.div_ceil(H2_POINTS_PER_ANSWER);
         for _ in 0..10 * H2_POINTS_MAX / H2_RESET_POINTS {

@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::activity::after;
+/// Stands for "never" where a deadline cannot be represented.
+const FAR: Duration = Duration::from_hours(365 * 24);
 
 /// Fails a write that has waited for the whole time. One timer per connection, made at the first wait.
-pub(super) struct Stall {
+pub(crate) struct Stall {
     limit: Duration,
     since: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stall {
-    pub(super) fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, since: None, sleep: None }
     }
 
     /// Passes the outcome of a write on, unless it has waited for too long.
-    pub(super) fn limit<T>(
+    pub(crate) fn limit<T>(
         &mut self,
         cx: &mut Context<'_>,
         outcome: Poll<io::Result<T>>,
@@ -44,4 +45,9 @@ impl Stall {
         }
         Poll::Pending
     }
+}
+
+/// `moment + wait`, or a moment that never comes where that cannot be represented.
+pub(crate) fn after(moment: Instant, wait: Duration) -> Instant {
+    moment.checked_add(wait).or_else(|| moment.checked_add(FAR)).unwrap_or(moment)
 }

@@ -4,13 +4,13 @@
 const HEAD_BYTES: usize = 9;
 
 /// DATA, RFC 9113 section 6.1.
-pub(super) const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
-pub(super) const RST_STREAM: u8 = 3;
-pub(super) const SETTINGS: u8 = 4;
-pub(super) const PING: u8 = 6;
-pub(super) const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const PING: u8 = 6;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
+pub(crate) const CONTINUATION: u8 = 9;
 
 /// The flag of an answer to SETTINGS or PING; on DATA and HEADERS the same bit ends the stream.
 const FLAG_ACK: u8 = 1;
@@ -18,27 +18,27 @@ const FLAG_PADDED: u8 = 8;
 
 /// What a frame's head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) kind: u8,
-    pub(super) body_bytes: u32,
+pub(crate) struct Head {
+    pub(crate) kind: u8,
+    pub(crate) body_bytes: u32,
     flags: u8,
 }
 
 impl Head {
     /// Whether the frame answers one of ours.
-    pub(super) fn is_ack(self) -> bool {
+    pub(crate) fn is_ack(self) -> bool {
         matches!(self.kind, SETTINGS | PING) && self.flags & FLAG_ACK != 0
     }
 
     /// Whether a DATA frame neither ends its stream nor is sure to bring a byte: empty, or short enough to be padding.
-    pub(super) fn is_idle_talk(self) -> bool {
+    pub(crate) fn is_idle_talk(self) -> bool {
         let padding_bytes_max = if self.flags & FLAG_PADDED == 0 { 0 } else { 256 };
         self.kind == DATA && self.flags & FLAG_ACK == 0 && self.body_bytes <= padding_bytes_max
     }
 }
 
 /// Follows one direction of a connection.
-pub(super) struct Frames {
+pub(crate) struct Frames {
     head: [u8; HEAD_BYTES],
     have: usize,
     /// Bytes to skip before the next head.
@@ -47,12 +47,12 @@ pub(super) struct Frames {
 
 impl Frames {
     /// `skip`: bytes before the first frame.
-    pub(super) fn after(skip: u32) -> Self {
+    pub(crate) fn after(skip: u32) -> Self {
         Self { head: [0; HEAD_BYTES], have: 0, skip }
     }
 
     /// Tells of each head that `bytes` complete.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], mut told: impl FnMut(Head)) {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8], mut told: impl FnMut(Head)) {
         while !bytes.is_empty() {
             if self.skip > 0 {
                 let skipped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
