@@ -147,6 +147,7 @@ impl Builder {
     #[must_use]
     pub fn build(self) -> Server {
         let (sessions, shutdown) = Shutdown::new();
+        let ceilings = Ceilings::find(self.memory_bytes_max);
         let node = Node {
             id: NodeId::new(),
             directory: self.directory,
@@ -157,7 +158,7 @@ impl Builder {
             known: KnownNames::default(),
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
-            gate: ingress::gate(),
+            gate: ingress::gate(ceilings.descriptors),
             shares: Shares::default(),
             overload: Arc::default(),
             handshakes: Handshakes::default(),
@@ -171,12 +172,7 @@ impl Builder {
             agent_tasks: Tasks::new("agents"),
             shutdown,
         };
-        Server {
-            node: Arc::new(node),
-            sessions,
-            metering: self.metering,
-            ceilings: Ceilings::find(self.memory_bytes_max),
-        }
+        Server { node: Arc::new(node), sessions, metering: self.metering, ceilings }
     }
 }
 
@@ -213,7 +209,8 @@ impl Server {
         };
         let node = &self.node;
         let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
-        let watching = Arc::clone(&node.overload).watch(self.ceilings, node.shutdown.clone());
+        let watching =
+            Arc::clone(&node.overload).watch(self.ceilings, node.gate.clone(), node.shutdown.clone());
         let _watching = node.agent_tasks.spawn("watch overload", watching);
         let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
         let _renewing = node.agent_tasks.spawn("renew ports", serving::renew(Arc::clone(node)));

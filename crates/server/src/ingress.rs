@@ -25,7 +25,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE};
+use crate::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE,
+};
 use crate::node::Node;
 use crate::share::NoPlace;
 use crate::visitor::{VisitorConnection, raw};
@@ -59,9 +61,11 @@ enum IngressError {
 }
 
 /// The gate of one listener.
-pub(crate) fn gate() -> Gate {
+pub(crate) fn gate(descriptors: u64) -> Gate {
+    // The node's own files must open whoever connects.
+    let beside = descriptors.saturating_mul(CONNECTIONS_OF_DESCRIPTORS_PERCENT) / 100;
     Gate::new(ConnectionLimits {
-        connections_max: CONNECTIONS_MAX,
+        connections_max: usize::try_from(beside).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX),
         per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
     })
 }

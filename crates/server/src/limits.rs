@@ -11,6 +11,9 @@ pub const PREFACE_DEADLINE: Duration = Duration::from_secs(5);
 /// Connections of visitors and agents together, per node. Above it the listen queue holds them.
 pub const CONNECTIONS_MAX: usize = 15_000;
 
+/// Share of the descriptors, in hundredths, that connections may have, where that is less.
+pub const CONNECTIONS_OF_DESCRIPTORS_PERCENT: u64 = 95;
+
 /// Connections per source address (IPv6: per /64).
 pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
 
@@ -200,8 +203,12 @@ pub const USAGE_WRITE_INTERVAL: Duration = Duration::from_secs(4);
 /// How long the control plane may take for the usage of one round; what it has not confirmed is reported again.
 pub const USAGE_REPORT_DEADLINE: Duration = Duration::from_secs(4);
 
-/// How long the disk may take for one file of usage.
-pub const SPOOL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the disk may take for one file of usage. A slower one is tried again in the next round: what a killed
+/// process leaves does not wait for it.
+pub const SPOOL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long reading what earlier processes left may take at the start.
+pub const SPOOL_OPEN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Largest file of usage that is read, in bytes: several times what the rows that may wait come to.
 pub const SPOOL_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -3,8 +3,9 @@
 mod proc;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use adit_net::accept::Gate;
 use adit_process::shutdown::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,34 +14,55 @@ pub(crate) use proc::Ceilings;
 use proc::Use;
 
 /// Says whether new work is shed. Asked for every request, so it is one atomic read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Overload {
     sheds: AtomicBool,
+    /// Connections with which, at the last look, the descriptors would have run short: a flood is faster than looks.
+    connections_max: AtomicUsize,
+}
+
+impl Default for Overload {
+    fn default() -> Self {
+        Self { sheds: AtomicBool::new(false), connections_max: AtomicUsize::new(usize::MAX) }
+    }
 }
 
 impl Overload {
     /// Whether new work is refused now.
-    pub(crate) fn sheds(&self) -> bool {
+    pub(crate) fn sheds(&self, gate: &Gate) -> bool {
         self.sheds.load(Ordering::Relaxed)
+            || gate.counts().open >= self.connections_max.load(Ordering::Relaxed)
     }
 
     /// Looks at what is used until the node stops.
-    pub(crate) async fn watch(self: Arc<Self>, ceilings: Ceilings, mut shutdown: Shutdown) {
+    pub(crate) async fn watch(self: Arc<Self>, ceilings: Ceilings, gate: Gate, mut shutdown: Shutdown) {
         let mut ticks = interval(OVERLOAD_LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.stopped() => return,
-                _ = ticks.tick() => self.look(Use::now(), ceilings),
+                _ = ticks.tick() => {
+                    let used = Use::now();
+                    self.look(used, ceilings);
+                    self.bound_connections(used, ceilings, gate.counts().open);
+                }
             }
         }
+    }
+
+    /// Whatever else is open stays open: what is left up to the line is for connections.
+    fn bound_connections(&self, used: Use, ceilings: Ceilings, open: usize) {
+        let open = u64::try_from(open).unwrap_or(u64::MAX);
+        let line = ceilings.descriptors.saturating_mul(SHED_ABOVE_PERCENT) / 100;
+        let bound = line.saturating_sub(used.descriptors.saturating_sub(open));
+        self.connections_max.store(usize::try_from(bound).unwrap_or(usize::MAX), Ordering::Relaxed);
     }
 
     /// Above one line work is shed, and until the use is back under a lower one: between the two nothing changes, so
     /// that a node at its limit does not flutter.
     fn look(&self, used: Use, ceilings: Ceilings) {
         let percent = used.percent_of(ceilings);
-        let sheds = self.sheds();
+        let sheds = self.sheds.load(Ordering::Relaxed);
         if !sheds && percent >= SHED_ABOVE_PERCENT {
             tracing::warn!(?used, ?ceilings, "new work is refused: memory or descriptors run out");
             self.sheds.store(true, Ordering::Relaxed);
@@ -53,6 +75,8 @@ impl Overload {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::{Ceilings, Overload, Use};
     use crate::limits::{SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
 
@@ -76,7 +100,7 @@ mod tests {
                 (SHED_UNTIL_PERCENT - 1, false),
             ] {
                 overload.look(used(percent), ceilings);
-                assert_eq!(overload.sheds(), sheds, "{percent}");
+                assert_eq!(overload.sheds.load(Ordering::Relaxed), sheds, "{percent}");
             }
         }
     }
@@ -85,8 +109,18 @@ mod tests {
     fn a_ceiling_of_nothing_sheds_and_an_unknown_use_does_not() {
         let overload = Overload::default();
         overload.look(Use::default(), Ceilings { memory_bytes: 1, descriptors: 1 });
-        assert!(!overload.sheds());
+        assert!(!overload.sheds.load(Ordering::Relaxed));
         overload.look(Use { memory_bytes: 1, descriptors: 0 }, Ceilings { memory_bytes: 0, descriptors: 1 });
-        assert!(overload.sheds());
+        assert!(overload.sheds.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn connections_are_bounded_between_two_looks() {
+        let ceilings = Ceilings { memory_bytes: 1, descriptors: 1_000 };
+        let overload = Overload::default();
+        for (descriptors, open, bound) in [(100, 50, 800), (900, 850, 800), (900, 0, 0), (50, 50, 850)] {
+            overload.bound_connections(Use { memory_bytes: 0, descriptors }, ceilings, open);
+            assert_eq!(overload.connections_max.load(Ordering::Relaxed), bound);
+        }
     }
 }

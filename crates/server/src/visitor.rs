@@ -77,7 +77,7 @@ async fn route(
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Code> {
     let host = authority.hostname().ok_or(Code::EndpointUnknown)?;
-    if node.overload.sheds() {
+    if node.overload.sheds(&node.gate) {
         return Err(Code::NodeOverloaded);
     }
     let reserved = node.reserved.get(host);

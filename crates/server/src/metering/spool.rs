@@ -1,6 +1,8 @@
 //! The file that keeps usage until the control plane has it.
 //!
-//! One file for each process, replaced as a whole: written beside, down to the disk, and renamed. What an earlier process
+//! One file for each process, replaced as a whole. It is written beside and renamed to *fresh*, which a process that is
+//! killed leaves behind however slow the disk is; when it is down on the disk it is renamed to *usage*, which a machine
+//! that loses power leaves behind. What is fresh and damaged was never promised. What an earlier process
 //! left is taken over: its rows stand in the first file that this one writes, and only then is its file deleted.
 
 use std::io;
@@ -14,9 +16,12 @@ use tokio::fs::{self, File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::limits::{SPOOL_BYTES_MAX, SPOOL_DEADLINE};
+use crate::limits::{SPOOL_BYTES_MAX, SPOOL_DEADLINE, SPOOL_OPEN_DEADLINE};
 
-const SUFFIX: &str = "usage";
+/// Down on the disk.
+const SAFE: &str = "usage";
+/// Perhaps only in the memory of the operating system.
+const FRESH: &str = "fresh";
 const HEADING: &str = "adit usage 1";
 
 /// Why usage cannot be kept.
@@ -56,18 +61,21 @@ impl Spool {
     /// # Errors
     /// See [`SpoolError`].
     pub(crate) async fn open(folder: &Path) -> Result<(Self, Vec<UsageRow>), SpoolError> {
-        timeout(SPOOL_DEADLINE, async {
+        timeout(SPOOL_OPEN_DEADLINE, async {
             fs::create_dir_all(folder).await.map_err(failed(folder))?;
             let (mut taken_over, mut rows) = (Vec::new(), Vec::new());
             let mut files = fs::read_dir(folder).await.map_err(failed(folder))?;
             while let Some(file) = files.next_entry().await.map_err(failed(folder))? {
                 let path = file.path();
-                if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
-                    rows.extend(read(&path).await?);
-                    taken_over.push(path);
-                }
+                let read = match path.extension() {
+                    Some(suffix) if suffix == SAFE => read(&path).await?,
+                    Some(suffix) if suffix == FRESH => read_fresh(&path).await?,
+                    _ => continue,
+                };
+                rows.extend(read);
+                taken_over.push(path);
             }
-            let file = folder.join(BootId::new().to_string()).with_extension(SUFFIX);
+            let file = folder.join(BootId::new().to_string()).with_extension(SAFE);
             Ok((Self { folder: folder.to_owned(), file, taken_over }, rows))
         })
         .await
@@ -89,8 +97,12 @@ impl Spool {
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&beside).await.map_err(failed(&beside))?;
         file.write_all(text.as_bytes()).await.map_err(failed(&beside))?;
-        file.sync_all().await.map_err(failed(&beside))?;
-        fs::rename(&beside, &self.file).await.map_err(failed(&self.file))?;
+        // What tokio writes may still be on its way to the operating system.
+        file.flush().await.map_err(failed(&beside))?;
+        let fresh = self.file.with_extension(FRESH);
+        fs::rename(&beside, &fresh).await.map_err(failed(&fresh))?;
+        file.sync_all().await.map_err(failed(&fresh))?;
+        fs::rename(&fresh, &self.file).await.map_err(failed(&self.file))?;
         let folder = File::open(&self.folder).await.map_err(failed(&self.folder))?;
         folder.sync_all().await.map_err(failed(&self.folder))?;
         while let Some(path) = self.taken_over.pop() {
@@ -104,6 +116,17 @@ impl Spool {
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
     let path = path.to_owned();
     move |source| SpoolError::Io { path, source }
+}
+
+/// A machine that lost power may leave anything under this name; what it had promised stands in the file beside it.
+async fn read_fresh(path: &Path) -> Result<Vec<UsageRow>, SpoolError> {
+    match read(path).await {
+        Err(SpoolError::Damaged { path }) => {
+            tracing::warn!(path = %path.display(), "a file of usage was not down on the disk when the machine stopped");
+            Ok(Vec::new())
+        }
+        read => read,
+    }
 }
 
 async fn read(path: &Path) -> Result<Vec<UsageRow>, SpoolError> {

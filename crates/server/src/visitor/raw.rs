@@ -46,7 +46,7 @@ async fn carried<T: Socket>(
     visitor: &mut T,
     (peer, id): (SocketAddr, RequestId),
 ) -> Result<PumpEnd, Code> {
-    if node.overload.sheds() {
+    if node.overload.sheds(&node.gate) {
         return Err(Code::NodeOverloaded);
     }
     let route = node.routes.get(hostname).ok_or(Code::AgentOffline)?;

@@ -49,6 +49,20 @@ async fn a_process_that_ended_while_it_wrote_leaves_the_file_before() {
 }
 
 #[tokio::test]
+async fn what_is_not_down_on_the_disk_counts_if_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path()).await.unwrap();
+    let (safe, fresh) = (row(1), row(2));
+    spool.write([safe].into_iter()).await.unwrap();
+    let path = spool.file.with_extension("fresh");
+    std::fs::write(&path, text_of([safe, fresh].into_iter())).unwrap();
+    let (_, left) = Spool::open(folder.path()).await.unwrap();
+    assert!(left.contains(&fresh) && left.contains(&safe));
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(Spool::open(folder.path()).await.unwrap().1, [safe]);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_neither_believed_nor_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.usage");
