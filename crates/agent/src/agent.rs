@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adit_domain::id::InstanceId;
-use adit_domain::{ApiKey, EndpointKind};
+use adit_domain::{ApiKey, EndpointKind, Pooling};
 use adit_net::dial::{Dial, Tcp};
 use adit_net::proxy_protocol::ProxyVersion;
 use adit_net::tls::{PemError, Roots, TlsConfigError, agent_client, http_client};
@@ -65,7 +65,14 @@ pub struct Handle {
 impl Agent {
     /// An agent that brings visitors to `upstream`, at the server that `api_key` is for.
     pub fn builder(server: ServerAddress, api_key: ApiKey, upstream: Upstream) -> Builder {
-        let orders = Orders { server, upstream, url: None, port: None, connections: CONNECTIONS_DEFAULT };
+        let orders = Orders {
+            server,
+            upstream,
+            url: None,
+            port: None,
+            connections: CONNECTIONS_DEFAULT,
+            pooling: None,
+        };
         Builder {
             orders,
             api_key,
@@ -119,6 +126,12 @@ impl Builder {
     /// are carried as they are: connections to an HTTP upstream serve many visitors.
     pub const fn proxy_protocol(mut self, version: Option<ProxyVersion>) -> Self {
         self.proxy_protocol = version;
+        self
+    }
+
+    /// Shares the endpoint with other agents that ask for it too. Without it the newest agent serves it alone.
+    pub fn pooling(mut self, pooling: Option<Pooling>) -> Self {
+        self.orders.pooling = pooling;
         self
     }
 

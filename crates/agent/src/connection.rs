@@ -198,6 +198,7 @@ impl<'a> Connection<'a> {
             host_header: upstream.host_header(),
             instance: identity.instance,
             prior_epoch,
+            pooling: orders.pooling,
         }
     }
 

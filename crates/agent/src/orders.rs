@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU16;
 
+use adit_domain::Pooling;
+
 use crate::public_url::PublicUrl;
 use crate::server_address::ServerAddress;
 use crate::upstream::Upstream;
@@ -15,4 +17,6 @@ pub(crate) struct Orders {
     pub(crate) port: Option<NonZeroU16>,
     /// How many connections to hold.
     pub(crate) connections: usize,
+    /// How the endpoint is shared with other agents, if it is.
+    pub(crate) pooling: Option<Pooling>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
-use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
+use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, UpstreamProtocol};
 use adit_mux::{
     Arrival, Budget, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect,
 };
@@ -47,6 +47,8 @@ pub(crate) struct Want {
     pub(crate) instance: InstanceId,
     /// What it held before.
     pub(crate) prior_epoch: Epoch,
+    /// How it shares the endpoint with other agents, if it does.
+    pub(crate) pooling: Option<Pooling>,
 }
 
 /// A connection that a node has accepted, with the mux on it.
@@ -135,6 +137,7 @@ impl Session {
             host_header: want.host_header,
             instance: want.instance,
             prior_epoch: want.prior_epoch,
+            pooling: want.pooling,
         };
         self.control.send(&Frame::Bind(bind)).await.map_err(Ended::from)?;
         timeout(BIND, self.bind_answer()).await.map_err(|_elapsed| BindError::Deadline)?

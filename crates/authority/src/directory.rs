@@ -106,6 +106,8 @@ pub struct Claim {
     pub instance: InstanceId,
     /// What that copy held before; [`Epoch::NONE`] takes over.
     pub prior_epoch: Epoch,
+    /// Whether it shares the endpoint with others that do. One that pools and one that does not take over from each other.
+    pub pooled: bool,
     /// The node that the agent is connected to.
     pub node: NodeId,
 }

@@ -140,6 +140,7 @@ impl ControlPlane {
             ports,
             instance: claim.instance,
             prior_epoch: claim.prior_epoch,
+            pooled: claim.pooled,
             node: claim.node,
             at: self.now(),
         };

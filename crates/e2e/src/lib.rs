@@ -7,6 +7,7 @@
 #![expect(clippy::missing_errors_doc, reason = "every error of this crate is a test that fails")]
 
 mod agent;
+mod asking;
 mod body;
 mod database;
 mod grpc;
@@ -27,6 +28,7 @@ mod visitor;
 mod wait;
 
 pub use agent::{Agent, Home};
+pub use asking::Asking;
 pub use body::{Body, Digest, Parts, body_of, digest, empty, patterned, text};
 pub use database::Database;
 pub use grpc::{Calls, GrpcOrigin, Messages, Speaks, message};

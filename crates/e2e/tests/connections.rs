@@ -2,20 +2,14 @@
 
 #![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use adit_e2e::{Agent, EVENT_WITHIN, Home, Options, Origin, Proxy, Stack, Visitor, digest, until};
-use adit_process::tasks::{Task, Tasks};
-use anyhow::{Result, ensure};
+use adit_e2e::{Agent, Asking, EVENT_WITHIN, Home, Options, Origin, Proxy, Stack, Visitor};
+use anyhow::Result;
 use http::StatusCode;
 
 /// A lost link is noticed, and another one is there. Above Adit's heartbeat and its longest delay together.
 const BACK_WITHIN: Duration = Duration::from_mins(2);
-
-/// Visitors of a loaded endpoint, each with a connection of its own.
-const VISITORS: usize = 8;
 
 /// An agent with four connections, all of which go through a proxy.
 struct Place {
@@ -55,59 +49,10 @@ async fn connections(agent: &mut Agent, open: u64) -> Result<()> {
     }
 }
 
-/// Visitors who ask again and again until they are told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
-    visitors: Vec<Task<Result<()>>>,
-}
-
-impl Load {
-    fn start(visitor: &Visitor) -> Self {
-        let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let tasks = Tasks::new("load");
-        let visitors = (0..VISITORS).map(|_| {
-            let asking = ask(visitor.clone(), Arc::clone(&stop), Arc::clone(&answered));
-            tasks.spawn("visitor", asking)
-        });
-        Self { visitors: visitors.collect(), stop, answered }
-    }
-
-    /// Waits until so many more requests were answered.
-    async fn answered(&self, more: u64) -> Result<()> {
-        let enough = self.answered.load(Ordering::SeqCst) + more;
-        until("requests are answered", BACK_WITHIN, || async {
-            self.answered.load(Ordering::SeqCst) >= enough || self.visitors.iter().any(Task::is_finished)
-        })
-        .await
-    }
-
-    /// The first error of a visitor, if there was one.
-    async fn end(self) -> Result<()> {
-        self.stop.store(true, Ordering::SeqCst);
-        for visitor in self.visitors {
-            visitor.await??;
-        }
-        Ok(())
-    }
-}
-
-async fn ask(visitor: Visitor, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) -> Result<()> {
-    let mut connection = visitor.https().await?;
-    while !stop.load(Ordering::SeqCst) {
-        let answer = connection.get("/").await?;
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        ensure!(status == StatusCode::OK, "{status} {headers:?}");
-        digest(answer.into_body()).await?;
-        answered.fetch_add(1, Ordering::SeqCst);
-    }
-    Ok(())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_costs_no_request() -> Result<()> {
     let mut place = Place::start().await?;
-    let load = Load::start(&place.visitor);
+    let load = Asking::start(&place.visitor);
     for _ in 0..3 {
         load.answered(200).await?;
         place.proxy.cut_one();
@@ -124,7 +69,7 @@ async fn a_connection_that_is_cut_costs_no_request() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_falls_silent_costs_no_request() -> Result<()> {
     let mut place = Place::start().await?;
-    let load = Load::start(&place.visitor);
+    let load = Asking::start(&place.visitor);
     load.answered(200).await?;
     place.proxy.silence_one();
     load.answered(1000).await?;

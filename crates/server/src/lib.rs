@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod balance;
 mod builder;
 mod choice;
 mod clock;
 mod follow;
 mod handshakes;
+mod health;
 mod hold;
 mod ingress;
 mod known;
@@ -22,10 +24,12 @@ mod node;
 mod overload;
 mod pool;
 mod ports;
+mod probe;
 mod registry;
 mod routes;
 mod serving;
 mod share;
+mod sticky;
 #[cfg(test)]
 mod stub;
 mod trace;

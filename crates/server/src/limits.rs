@@ -59,6 +59,15 @@ pub const SHED_UNTIL_PERCENT: u64 = 75;
 /// Endpoints bound over one agent session.
 pub const BINDS_PER_SESSION_MAX: usize = 64;
 
+/// Agents that serve one endpoint together.
+pub const MEMBERS_MAX: usize = 32;
+
+/// How soon a member of a pool whose upstream is not there is probed for the first time.
+pub const PROBE_EVERY_MIN: Duration = Duration::from_millis(500);
+
+/// How seldom it is probed in the end: each probe doubles the wait. A member that is back waits this long at most.
+pub const PROBE_EVERY_MAX: Duration = Duration::from_secs(5);
+
 /// Sessions of one running agent that serve one endpoint: as many as it may open, and as many again that it has lost and
 /// this side has not noticed yet.
 pub const TUNNELS_PER_MEMBER_MAX: usize = 16;

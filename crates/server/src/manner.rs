@@ -115,6 +115,7 @@ mod tests {
             host_header: host_header.to_owned(),
             instance: InstanceId::new(),
             prior_epoch: Epoch::NONE,
+            pooling: None,
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use adit_domain::Pooling;
 use adit_domain::id::{InstanceId, SessionId};
 
 use crate::choice::{Choice, Need};
+use crate::health::Health;
 use crate::limits::TUNNELS_PER_MEMBER_MAX;
 use crate::tunnel::Tunnel;
 
@@ -12,12 +14,16 @@ use crate::tunnel::Tunnel;
 #[derive(Clone)]
 pub(crate) struct Member {
     pub(crate) instance: InstanceId,
+    /// How it shares the endpoint with other agents, if it does; as it said last.
+    pub(crate) pooling: Option<Pooling>,
+    /// What is known of its upstream.
+    pub(crate) health: Arc<Health>,
     tunnels: Vec<Arc<Tunnel>>,
 }
 
 impl Member {
-    pub(crate) const fn new(instance: InstanceId) -> Self {
-        Self { instance, tunnels: Vec::new() }
+    pub(crate) fn new(instance: InstanceId) -> Self {
+        Self { instance, pooling: None, health: Arc::default(), tunnels: Vec::new() }
     }
 
     /// Adds a tunnel in the place of an older one of the same session; `false` if there are [`TUNNELS_PER_MEMBER_MAX`].
@@ -25,6 +31,7 @@ impl Member {
         self.tunnels.retain(|held| held.session_id != tunnel.session_id);
         let has_room = self.tunnels.len() < TUNNELS_PER_MEMBER_MAX;
         if has_room {
+            self.pooling = tunnel.pooling;
             self.tunnels.push(tunnel);
         }
         has_room
@@ -38,6 +45,11 @@ impl Member {
 
     pub(crate) fn tunnels(&self) -> &[Arc<Tunnel>] {
         &self.tunnels
+    }
+
+    /// Requests in flight over all its sessions.
+    pub(crate) fn busy(&self) -> usize {
+        self.tunnels.iter().map(|tunnel| tunnel.busy()).sum()
     }
 
     /// Whether a session of it lives that this request has not passed over.

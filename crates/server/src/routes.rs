@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use adit_authority::Claimed;
-use adit_domain::Hostname;
-use adit_domain::id::{EndpointId, SessionId};
+use adit_domain::id::{EndpointId, InstanceId, SessionId};
+use adit_domain::{Hostname, Pooling, Sticky};
 use thiserror::Error;
 
+use crate::balance::{self, Candidate, Turn};
 use crate::choice::{Choice, Need};
+use crate::limits::MEMBERS_MAX;
 use crate::member::Member;
 use crate::metering::Meter;
 use crate::pool::Idle;
 use crate::share::EndpointShare;
+use crate::sticky::Mark;
 use crate::tunnel::Tunnel;
 
 /// The live endpoints of this node. Readers take a snapshot of one route and never wait for a writer's I/O.
@@ -30,6 +33,7 @@ pub(crate) struct Route {
     /// What it may use, over all its tunnels.
     pub(crate) share: Arc<EndpointShare>,
     members: Vec<Member>,
+    turn: Arc<Turn>,
 }
 
 /// Why a tunnel does not serve what was claimed for it.
@@ -65,7 +69,8 @@ impl Routes {
     ///
     /// # Errors
     /// [`BindError::Stale`] when a newer epoch is already there: answers of the directory can arrive out of order.
-    /// [`BindError::Full`] when the instance has as many sessions as it may. Nothing has changed then.
+    /// [`BindError::Full`] when the instance has as many sessions, or the endpoint as many instances, as it may. Nothing
+    /// has changed then.
     pub(crate) fn bind(
         &self,
         claimed: &Claimed,
@@ -81,10 +86,7 @@ impl Routes {
         // What an ended route still carries goes on in its places, whoever has the endpoint now.
         let share = held.filter(is_same_endpoint).map_or(&tunnel.share, |route| &route.share);
         let (meter, share) = (Arc::clone(&tunnel.meter), Arc::clone(share));
-        let mut route = match joined {
-            Some(route) => Route::clone(route),
-            None => Route { claimed: claimed.clone(), meter, share, members: Vec::new() },
-        };
+        let mut route = joined.map_or_else(|| Route::new(claimed, meter, share), |route| Route::clone(route));
         let ended = held.filter(|_| joined.is_none()).cloned();
         if !route.add(tunnel) {
             return Err(BindError::Full);
@@ -128,6 +130,11 @@ impl Routes {
 }
 
 impl Route {
+    fn new(claimed: &Claimed, meter: Arc<Meter>, share: Arc<EndpointShare>) -> Self {
+        let turn = Arc::new(Turn::new());
+        Self { claimed: claimed.clone(), meter, share, members: Vec::new(), turn }
+    }
+
     /// The endpoint that this route serves.
     pub(crate) fn endpoint(&self) -> EndpointId {
         self.claimed.endpoint
@@ -141,6 +148,16 @@ impl Route {
     /// Whether its upstream can change to another protocol, such as WebSocket.
     pub(crate) fn can_upgrade(&self) -> bool {
         self.tunnels().any(|tunnel| tunnel.manner.can_upgrade())
+    }
+
+    /// The member with this instance.
+    pub(crate) fn member(&self, instance: InstanceId) -> Option<&Member> {
+        self.members.iter().find(|member| member.instance == instance)
+    }
+
+    /// How its agents share it, if they do: as the one says that was started last.
+    pub(crate) fn pooling(&self) -> Option<Pooling> {
+        self.members.iter().max_by_key(|member| member.instance).and_then(|member| member.pooling)
     }
 
     /// Whether `tunnel` serves this route.
@@ -188,12 +205,48 @@ impl Route {
     }
 
     fn find(&self, choice: &mut Choice, need: Need) -> Option<Arc<Tunnel>> {
-        let able = |member: &&Member| member.pick(choice, need).is_some();
-        let chosen = self.members.iter().filter(able).find(|member| choice.member == Some(member.instance));
-        let member = chosen.or_else(|| self.members.iter().find(able))?;
+        let able: Vec<_> = self.members.iter().filter(|member| member.pick(choice, need).is_some()).collect();
+        let chosen = able.iter().find(|member| choice.member == Some(member.instance)).copied();
+        let member = chosen.or_else(|| self.choose(choice, able))?;
         let tunnel = member.pick(choice, need).cloned();
         choice.member = Some(member.instance);
         tunnel
+    }
+
+    /// One of those who could take a request. Those whose upstream is not there, or who do not answer, are used only if
+    /// there is nobody else.
+    fn choose<'a>(&'a self, choice: &Choice, mut able: Vec<&'a Member>) -> Option<&'a Member> {
+        if let [] | [_] = able.as_slice() {
+            return able.first().copied();
+        }
+        keep_if_any(&mut able, |member| member.health.is_up());
+        keep_if_any(&mut able, |member| {
+            member.pick(choice, Need::Idle).is_some_and(|tunnel| !tunnel.is_silent())
+        });
+        let pooling = self.pooling().unwrap_or_default();
+        let candidates: Vec<_> =
+            able.iter().map(|member| Candidate { instance: member.instance, busy: member.busy() }).collect();
+        let at = self
+            .remembered(pooling, choice, &candidates)
+            .or_else(|| self.turn.choose(pooling.balance, &candidates))?;
+        able.get(at).copied()
+    }
+
+    /// The member that a visitor comes back to, if it is there.
+    fn remembered(&self, pooling: Pooling, choice: &Choice, candidates: &[Candidate]) -> Option<usize> {
+        match pooling.sticky {
+            Sticky::No => None,
+            Sticky::Cookie => {
+                let mark = choice.visitor.mark?;
+                candidates.iter().position(|candidate| self.mark(candidate.instance) == mark)
+            }
+            Sticky::Address => balance::by_address(choice.visitor.address?, candidates),
+        }
+    }
+
+    /// What stands in the cookie of a visitor of this member.
+    pub(crate) fn mark(&self, instance: InstanceId) -> Mark {
+        Mark::of(self.endpoint(), instance)
     }
 
     fn add(&mut self, tunnel: Arc<Tunnel>) -> bool {
@@ -202,6 +255,9 @@ impl Route {
             self.members.push(Member::new(tunnel.instance));
             self.members.len().saturating_sub(1)
         });
+        if at >= MEMBERS_MAX {
+            return false;
+        }
         self.members.get_mut(at).is_some_and(|member| member.add(tunnel))
     }
 
@@ -209,6 +265,13 @@ impl Route {
         let gone = self.members.iter_mut().find_map(|member| member.remove(session));
         self.members.retain(|member| !member.tunnels().is_empty());
         gone
+    }
+}
+
+/// Drops what does not do, unless that is all there is.
+fn keep_if_any<'a>(able: &mut Vec<&'a Member>, does: impl Fn(&'a Member) -> bool) {
+    if able.iter().any(|member| does(member)) {
+        able.retain(|member| does(member));
     }
 }
 

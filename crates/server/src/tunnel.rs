@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use adit_domain::Pooling;
 use adit_domain::id::{InstanceId, SessionId};
 
 use crate::hold::Hold;
@@ -17,6 +18,8 @@ pub(crate) struct Tunnel {
     pub(crate) session_id: SessionId,
     /// The running copy of the agent: its sessions are alike.
     pub(crate) instance: InstanceId,
+    /// How it shares the endpoint with other agents, if it does.
+    pub(crate) pooling: Option<Pooling>,
     pub(crate) session: adit_mux::Session,
     pub(crate) commands: Commands,
     pub(crate) pool: Pool,
@@ -55,12 +58,16 @@ impl Tunnel {
 
     /// How much it has to do.
     pub(crate) fn load(&self) -> Load {
-        let idle = self.pool.len();
         Load {
             is_silent: self.is_silent(),
             is_retiring: self.session.is_retiring(),
-            busy: self.session.open_streams().saturating_sub(idle),
-            is_cold: idle == 0,
+            busy: self.busy(),
+            is_cold: self.pool.len() == 0,
         }
+    }
+
+    /// Streams that carry something.
+    pub(crate) fn busy(&self) -> usize {
+        self.session.open_streams().saturating_sub(self.pool.len())
     }
 }

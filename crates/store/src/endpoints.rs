@@ -23,17 +23,21 @@ macro_rules! key_counts {
     };
 }
 
-/// The whole claim, check and use in one statement. The prior epoch `$5` decides: zero takes over; the current one
-/// resumes, for the instance that holds it; a later one than the database knows means that it was restored from a
-/// backup, and the numbers go on from there; an older one finds no row, for its holder has been replaced.
+/// The whole claim, check and use in one statement. The prior epoch `$5` decides: zero takes over, or joins where both
+/// the epoch and the claim (`$9`) are pooled; the current one resumes, for the instance that holds it or for any that
+/// pools in a pooled one; a later one than the database knows means that it was restored from a backup, and the number
+/// counts again, for all sessions and members that come with it; an older one finds no row, for its holder has been
+/// replaced.
 macro_rules! claim {
     ($named:literal) => {
         concat!(
-            "UPDATE endpoints SET holder_instance = $6, holder_node = $7, epoch = CASE
-                WHEN CAST($5 AS BIGINT) = 0 THEN epoch + 1 WHEN $5 > epoch THEN $5 + 1 ELSE epoch END
+            "UPDATE endpoints SET holder_instance = $6, holder_node = $7, pooled = $9, epoch = CASE
+                WHEN CAST($5 AS BIGINT) > epoch THEN $5
+                WHEN $5 = 0 AND (pooled = 0 OR CAST($9 AS BIGINT) = 0) THEN epoch + 1 ELSE epoch END
             WHERE tenant_id = $1 AND kind = $8 AND ",
             $named,
-            " AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND holder_instance = $6)) AND EXISTS (",
+            " AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND pooled = $9
+                AND ($9 = 1 OR holder_instance = $6))) AND EXISTS (",
             key_counts!(),
             ") RETURNING id, hostname, epoch"
         )
@@ -41,9 +45,9 @@ macro_rules! claim {
 }
 
 statements! {
-    CLAIM_HOSTNAME: 8 = claim!("hostname = $4");
-    CLAIM_DEFAULT: 8 = claim!("default_for = $4");
-    CLAIM_PORT: 8 = claim!("id = (SELECT p.endpoint_id FROM ports p WHERE p.kind = $8 AND p.port = $4)");
+    CLAIM_HOSTNAME: 9 = claim!("hostname = $4");
+    CLAIM_DEFAULT: 9 = claim!("default_for = $4");
+    CLAIM_PORT: 9 = claim!("id = (SELECT p.endpoint_id FROM ports p WHERE p.kind = $8 AND p.port = $4)");
     KEY_COUNTS: 3 = key_counts!();
     OWN_HOSTNAME: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND hostname = $2 AND kind = $3";
     OWN_DEFAULT: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND default_for = $2 AND kind = $3";
@@ -79,6 +83,8 @@ pub struct ClaimRequest<'a> {
     pub instance: InstanceId,
     /// What it held before; [`Epoch::NONE`] takes over.
     pub prior_epoch: Epoch,
+    /// Whether it shares the endpoint with others that do.
+    pub pooled: bool,
     /// The node that the agent is connected to.
     pub node: NodeId,
     /// Now.
@@ -241,7 +247,7 @@ impl<'a> Name<'a> {
         exact.into_iter().cycle().take(2).chain(fresh)
     }
 
-    fn claim(self) -> (Statement<8>, Value) {
+    fn claim(self) -> (Statement<9>, Value) {
         match self {
             Self::Hostname(name) => (CLAIM_HOSTNAME, name.into()),
             Self::Default { purpose, .. } => (CLAIM_DEFAULT, purpose.into()),
@@ -284,6 +290,7 @@ async fn claim_owned(
         request.instance.into(),
         request.node.into(),
         request.kind.into(),
+        i64::from(request.pooled).into(),
     ];
     let row: Option<Row> = tx.optional(statement, values).await?;
     Ok(row.map(Row::into_claimed).transpose()?)

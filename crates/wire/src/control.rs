@@ -11,7 +11,7 @@ mod text;
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
+use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, UpstreamProtocol};
 use thiserror::Error;
 
 pub use body_error::BodyError;
@@ -103,6 +103,8 @@ pub struct Bind {
     pub instance: InstanceId,
     /// The epoch that this instance holds, to resume it or to add a session to it; [`Epoch::NONE`] takes over.
     pub prior_epoch: Epoch,
+    /// To share the endpoint with other agents that ask for it too; none serves it alone.
+    pub pooling: Option<Pooling>,
 }
 
 /// The endpoint is the agent's, until an unbind or a newer epoch.

@@ -1,6 +1,6 @@
 //! Several connections, one agent.
 
-use adit_domain::Epoch;
+use adit_domain::{Balance, Epoch, Pooling, Sticky};
 use adit_wire::control::{Frame, Unbind, UnbindReason};
 use adit_wire::preface::Status;
 use serde_json::Value;
@@ -144,5 +144,36 @@ async fn there_are_from_one_to_eight() {
             let ended = home.run(&["http", "3000", flag, number], "").await;
             assert_eq!(ended.code, Some(status), "{flag} {number}: {}", ended.stderr);
         }
+    }
+}
+
+#[tokio::test]
+async fn how_an_address_is_shared_is_said_with_every_bind() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let cases: [(&[&str], Option<Pooling>); 4] = [
+        (&[], None),
+        (&["--pooling"], Some(Pooling::default())),
+        (
+            &["--pooling", "--balance", "round-robin", "--sticky", "cookie"],
+            Some(Pooling { balance: Balance::RoundRobin, sticky: Sticky::Cookie }),
+        ),
+        (
+            &["--pooling-enabled", "--balance", "random", "--sticky", "address"],
+            Some(Pooling { balance: Balance::Random, sticky: Sticky::Address }),
+        ),
+    ];
+    for (flags, expected) in cases {
+        let _program = home.http_over("2", "3000", flags);
+        for _ in 0..2 {
+            let mut session = server.knock().await.welcome().await;
+            let bind = session.bind().await;
+            assert_eq!(bind.pooling, expected, "{flags:?}");
+            session.bound(&bind, "demo.test", 1).await;
+        }
+    }
+    for flags in [["--balance", "least"], ["--sticky", "cookie"]] {
+        let ended = home.run(&["http", "3000", flags[0], flags[1]], "").await;
+        assert_eq!(ended.code, Some(2), "without a pool there is nothing to share: {}", ended.stderr);
     }
 }

@@ -218,6 +218,7 @@ fn exact(capability: &Capability, name: &str) -> Claim {
         kind: EndpointKind::Http,
         instance: InstanceId::new(),
         prior_epoch: Epoch::NONE,
+        pooled: false,
         node: NodeId::new(),
     }
 }

@@ -21,6 +21,7 @@ fn bind(request: u32) -> Frame {
         host_header: String::new(),
         instance: InstanceId::from_bytes([3; 16]),
         prior_epoch: Epoch(0),
+        pooling: None,
     })
 }
 

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use adit_authority::{Claim, ClaimError, Claimed, RequestedName, Unavailable};
+use adit_domain::Pooling;
 use adit_domain::id::InstanceId;
 use adit_wire::capability::Capability;
 use adit_wire::control::{Bind, BindRefusal, BindRefused, Frame};
@@ -22,6 +23,8 @@ pub(super) struct Busy;
 pub(super) struct Outcome {
     pub(super) request: u32,
     pub(super) manner: Manner,
+    /// How the agent shares the endpoint, if it does.
+    pub(super) pooling: Option<Pooling>,
     pub(super) result: Result<Claimed, ClaimError>,
 }
 
@@ -40,7 +43,7 @@ impl Claims {
         instance: InstanceId,
         (bind, manner): (Bind, Manner),
     ) -> Result<(), Busy> {
-        let request = bind.request;
+        let (request, pooling) = (bind.request, bind.pooling);
         if self.waiting.len() >= CLAIMS_IN_FLIGHT_MAX {
             return Err(Busy);
         }
@@ -51,7 +54,7 @@ impl Claims {
             let result = result.unwrap_or_else(|_| {
                 Err(ClaimError::Unavailable(Unavailable { reason: "no answer in time".to_owned() }))
             });
-            Outcome { request, manner, result }
+            Outcome { request, manner, pooling, result }
         }));
         Ok(())
     }
@@ -85,6 +88,7 @@ fn claim_of(node: &Node, capability: &Capability, instance: InstanceId, bind: Bi
         // The signed one, not the one that the frame repeats.
         instance,
         prior_epoch: bind.prior_epoch,
+        pooled: bind.pooling.is_some(),
         node: node.id,
     }
 }

@@ -215,7 +215,7 @@ impl AgentSession {
 
     /// The directory has answered: from here on the endpoint is served, and its older tunnels are not.
     async fn settle(&mut self, control: &Control, outcome: Outcome) -> Step {
-        let Outcome { request, manner, result } = outcome;
+        let Outcome { request, manner, pooling, result } = outcome;
         let claimed = match result {
             Ok(claimed) => claimed,
             Err(error) => {
@@ -231,6 +231,7 @@ impl AgentSession {
         let tunnel = Arc::new(Tunnel {
             session_id: self.id,
             instance: self.instance,
+            pooling,
             session: self.session.clone(),
             commands: self.commands.clone(),
             pool: Pool::default(),

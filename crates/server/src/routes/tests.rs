@@ -4,21 +4,26 @@ use std::sync::Arc;
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Pooling, Sticky};
 use tokio::time::Instant;
 
 use super::{BindError, NoTunnel, Routes};
-use crate::choice::Choice;
+use crate::choice::{Choice, Known};
 use crate::hold::Holds;
-use crate::limits::TUNNELS_PER_MEMBER_MAX;
+use crate::limits::{MEMBERS_MAX, TUNNELS_PER_MEMBER_MAX};
 use crate::manner::Manner;
 use crate::pool::Pool;
 use crate::registry::Commands;
 use crate::share::{EndpointShare, Shares};
+use crate::sticky::Mark;
 use crate::tunnel::Tunnel;
 
 /// A tunnel whose session lives as long as the second value.
 fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
+    pooled(instance, Pooling::default())
+}
+
+fn pooled(instance: InstanceId, pooling: Pooling) -> (Arc<Tunnel>, impl Sized) {
     let (ours, theirs) = tokio::io::duplex(64);
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
@@ -28,6 +33,7 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
     let tunnel = Tunnel {
         session_id,
         instance,
+        pooling: Some(pooling),
         session,
         commands,
         pool: Pool::default(),
@@ -98,4 +104,88 @@ async fn what_was_passed_over_is_not_picked_again() {
     assert!(Arc::ptr_eq(&route.pick(&mut Choice::default()).unwrap(), &two));
     two.session.close("gone");
     assert_eq!(route.pick(&mut Choice::default()).err(), Some(NoTunnel::Gone));
+}
+
+#[tokio::test]
+async fn an_endpoint_has_so_many_members() {
+    let routes = Routes::default();
+    let claimed = claimed(EndpointId::new(), 1);
+    let tunnels: Vec<_> = (0..=MEMBERS_MAX).map(|_| tunnel(InstanceId::new())).collect();
+    for (n, (tunnel, _)) in tunnels.iter().enumerate() {
+        let bound = routes.bind(&claimed, Arc::clone(tunnel));
+        assert_eq!(bound.err(), (n == MEMBERS_MAX).then_some(BindError::Full));
+    }
+    assert_eq!(routes.tunnels().len(), MEMBERS_MAX);
+}
+
+#[tokio::test]
+async fn a_member_that_is_out_is_used_only_if_all_are() {
+    let routes = Routes::default();
+    let claimed = claimed(EndpointId::new(), 1);
+    let members: Vec<_> = (0..3).map(|_| tunnel(InstanceId::new())).collect();
+    for (tunnel, _) in &members {
+        routes.bind(&claimed, Arc::clone(tunnel)).unwrap();
+    }
+    let route = routes.get(&claimed.hostname).unwrap();
+    let picks = || {
+        let picked = (0..30).map(|_| route.pick(&mut Choice::default()).unwrap().instance);
+        picked.collect::<std::collections::HashSet<_>>()
+    };
+    assert_eq!(picks().len(), 3);
+    let down = |n: usize| route.member(members[n].0.instance).unwrap().health.fail();
+    assert!(down(0) && !down(0), "only the first failure is news");
+    assert_eq!(picks().len(), 2);
+    assert!(!picks().contains(&members[0].0.instance));
+    // The next snapshot of the route knows of it too.
+    let (more, _more) = tunnel(members[1].0.instance);
+    routes.bind(&claimed, more).unwrap();
+    let again = routes.get(&claimed.hostname).unwrap();
+    assert!(!again.member(members[0].0.instance).unwrap().health.is_up());
+    assert!(down(1) && down(2));
+    assert_eq!(picks().len(), 3);
+    route.member(members[2].0.instance).unwrap().health.recover();
+    assert_eq!(picks(), [members[2].0.instance].into());
+}
+
+#[tokio::test]
+async fn a_visitor_comes_back_to_its_member_until_that_is_gone() {
+    for sticky in [Sticky::Cookie, Sticky::Address] {
+        let routes = Routes::default();
+        let claimed = claimed(EndpointId::new(), 1);
+        let pooling = Pooling { balance: Balance::RoundRobin, sticky };
+        let members: Vec<_> = (0..3).map(|_| pooled(InstanceId::new(), pooling)).collect();
+        for (tunnel, _) in &members {
+            routes.bind(&claimed, Arc::clone(tunnel)).unwrap();
+        }
+        let route = routes.get(&claimed.hostname).unwrap();
+        let address = Some("192.0.2.7".parse().unwrap());
+        let first = route.pick(&mut Choice::of(Known { address, mark: None })).unwrap();
+        let known = Known { address, mark: Some(route.mark(first.instance)) };
+        for _ in 0..10 {
+            assert_eq!(route.pick(&mut Choice::of(known)).unwrap().instance, first.instance, "{sticky:?}");
+        }
+        first.session.close("gone");
+        let second = route.pick(&mut Choice::of(known)).unwrap();
+        assert_ne!(second.instance, first.instance, "{sticky:?}");
+        let forged = Known { address: None, mark: Some(Mark::of(EndpointId::new(), second.instance)) };
+        let picks = (0..4).map(|_| route.pick(&mut Choice::of(forged)).unwrap().instance);
+        assert_eq!(
+            picks.collect::<std::collections::HashSet<_>>().len(),
+            2,
+            "a mark of no member counts as none"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_was_started_last_says_how_a_pool_is_shared() {
+    let routes = Routes::default();
+    let claimed = claimed(EndpointId::new(), 1);
+    let random = Pooling { balance: Balance::Random, sticky: Sticky::Address };
+    let (older, newer) = (InstanceId::new(), InstanceId::new());
+    let (second, _second) = pooled(newer, random);
+    routes.bind(&claimed, second).unwrap();
+    let (first, _first) = pooled(older, Pooling::default());
+    routes.bind(&claimed, first).unwrap();
+    assert_eq!(routes.get(&claimed.hostname).unwrap().pooling(), Some(random));
 }

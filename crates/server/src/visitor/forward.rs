@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use adit_api::Code;
-use adit_domain::Hostname;
 use adit_domain::id::RequestId;
+use adit_domain::{Hostname, Sticky};
 use adit_web::body::{self, End, Ending, IdleTimeout, OnEnd};
 use adit_web::hygiene::{self, Forwarded};
 use adit_web::upgrade::{Handshake, NoWebSocket};
@@ -22,8 +22,10 @@ use super::sending::Sending;
 use super::tries::{Answered, Message, Tries};
 use super::upgrade::{self, Switched};
 use super::upstream::{Sharing, Upstream};
+use crate::choice::Known;
 use crate::metering::CountedBody;
 use crate::node::Node;
+use crate::sticky;
 
 /// One exchange between a visitor and an upstream.
 pub(super) struct Exchange {
@@ -40,6 +42,9 @@ impl Exchange {
         authority: RequestAuthority,
         mut request: Request<Incoming>,
     ) -> Result<Response<Body>, Code> {
+        // Ours, and nothing to the upstream.
+        let mark = sticky::take(request.headers_mut());
+        let visitor = Known { address: Some(self.connection.peer.ip()), mark };
         let on_upgrade = hyper::upgrade::on(&mut request);
         let forwarded =
             Forwarded { visitor: self.connection.peer.ip(), scheme: self.connection.scheme, authority };
@@ -47,7 +52,7 @@ impl Exchange {
         let handshake = request.extensions_mut().remove::<Handshake>();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
-        let message = self.message(request, patience, asked.is_some());
+        let message = Message { visitor, ..self.message(request, patience, asked.is_some()) };
         let all_tries = Tries::new(&self.node, &self.connection, &self.hostname, self.id, message);
         let Answered { mut upstream, mut response, sending, place } = all_tries.run().await?;
         let meter = Arc::clone(&upstream.tunnel().meter);
@@ -58,6 +63,7 @@ impl Exchange {
         let on_upstream = hyper::upgrade::on(&mut response);
         hygiene::response(&mut response, asked.as_ref()).map_err(|_| Code::UpstreamBroken)?;
         upstream.manner().undress(response.headers_mut(), &forwarded);
+        self.remember(&mut response, &upstream, visitor);
         let is_changed = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if let Some(handshake) = handshake {
             handshake.settle(&mut response).map_err(|NoWebSocket| Code::UpstreamBroken)?;
@@ -82,7 +88,17 @@ impl Exchange {
             (false, true) => Repeat::Once,
             _ => Repeat::Never,
         };
-        Message { head, body, repeat, patience, asks_upgrade }
+        Message { head, body, repeat, patience, asks_upgrade, visitor: Known::default() }
+    }
+
+    /// Gives the visitor the cookie of the member that served it, if the pool asks for one and it has not that already.
+    fn remember(&self, response: &mut Response<Incoming>, upstream: &Upstream, visitor: Known) {
+        let Some(route) = self.node.routes.get(&self.hostname) else { return };
+        let mark = route.mark(upstream.tunnel().instance);
+        let is_asked = route.pooling().is_some_and(|pooling| pooling.sticky == Sticky::Cookie);
+        if is_asked && visitor.mark != Some(mark) {
+            sticky::put(response.headers_mut(), mark, self.connection.scheme);
+        }
     }
 
     fn incoming(

@@ -11,7 +11,7 @@ use adit_net::accept::Accepted;
 use adit_net::io::{Guarded, Socket};
 
 use super::search::open_stream;
-use crate::choice::Choice;
+use crate::choice::{Choice, Known};
 use crate::metering::CountedIo;
 use crate::node::Node;
 use crate::share::NoPlace;
@@ -26,7 +26,7 @@ pub(crate) async fn serve(node: Arc<Node>, hostname: Hostname, accepted: Accepte
 }
 
 /// Carries a connection to whoever serves `hostname`, both ways, until both have ended.
-pub(crate) async fn carry<T: Socket>(node: &Node, hostname: &Hostname, visitor: T, peer: SocketAddr) {
+pub(crate) async fn carry<T: Socket>(node: &Arc<Node>, hostname: &Hostname, visitor: T, peer: SocketAddr) {
     let id = RequestId::new();
     let mut visitor = Guarded::new(visitor);
     match carried(node, hostname, visitor.io(), (peer, id)).await {
@@ -41,7 +41,7 @@ pub(crate) async fn carry<T: Socket>(node: &Node, hostname: &Hostname, visitor: 
 }
 
 async fn carried<T: Socket>(
-    node: &Node,
+    node: &Arc<Node>,
     hostname: &Hostname,
     visitor: &mut T,
     (peer, id): (SocketAddr, RequestId),
@@ -51,7 +51,8 @@ async fn carried<T: Socket>(
     }
     let route = node.routes.get(hostname).ok_or(Code::AgentOffline)?;
     let _place = route.share.connection().map_err(|NoPlace| Code::EndpointBusy)?;
-    let stream = open_stream(node, &route, &mut Choice::default(), peer, id).await?;
+    let mut choice = Choice::of(Known { address: Some(peer.ip()), mark: None });
+    let stream = open_stream(node, &route, &mut choice, peer, id).await?;
     let mut visitor = CountedIo::new(visitor, Arc::clone(&route.meter));
     Ok(pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)
 }

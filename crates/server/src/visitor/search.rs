@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
 
 use adit_api::Code;
 use adit_domain::EndpointKind;
@@ -13,12 +14,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::choice::Choice;
 use crate::limits::{SILENCE_LOOK, UPSTREAM_CONNECT_DEADLINE};
 use crate::node::Node;
+use crate::probe;
 use crate::routes::{NoTunnel, Route};
 use crate::tunnel::Tunnel;
 
 /// A stream over which an agent has connected to its upstream, for a connection that is carried as it is.
 pub(super) async fn open_stream(
-    node: &Node,
+    node: &Arc<Node>,
     route: &Route,
     choice: &mut Choice,
     visitor: SocketAddr,
@@ -29,7 +31,7 @@ pub(super) async fn open_stream(
 
 /// The way of one request to an upstream.
 struct Search<'a> {
-    node: &'a Node,
+    node: &'a Arc<Node>,
     route: &'a Route,
     visitor: SocketAddr,
     request: RequestId,
@@ -58,7 +60,10 @@ impl Search<'_> {
                 Err(_) => return Err(Code::UpstreamConnectTimeout),
             };
             match code {
-                Code::UpstreamRefused | Code::UpstreamConnectTimeout => choice.pass_member(&tunnel),
+                Code::UpstreamRefused | Code::UpstreamConnectTimeout => {
+                    choice.pass_member(&tunnel);
+                    probe::failed(self.node, &self.route.claimed.hostname, &tunnel);
+                }
                 _ => choice.pass_session(&tunnel),
             }
             failed = Some(code);

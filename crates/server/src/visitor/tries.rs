@@ -20,10 +20,11 @@ use super::patience::Patience;
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Begin, Upstream};
-use crate::choice::Choice;
+use crate::choice::{Choice, Known};
 use crate::hold::{Came, Expired, Hold};
 use crate::limits::{HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, SILENCE_LOOK, UPSTREAM_UP_AGE};
 use crate::node::Node;
+use crate::probe;
 use crate::routes::Route;
 use crate::share::{NoPlace, RequestPlace};
 use crate::trace::Trace;
@@ -38,6 +39,8 @@ pub(super) struct Message {
     pub(super) patience: Patience,
     /// Whether it wants to go on with another protocol.
     pub(super) asks_upgrade: bool,
+    /// Who asks.
+    pub(super) visitor: Known,
 }
 
 /// A response whose head is here.
@@ -52,11 +55,12 @@ pub(super) struct Answered {
 
 /// Where a request goes, and what has been tried.
 pub(super) struct Tries<'a> {
-    node: &'a Node,
+    node: &'a Arc<Node>,
     connection: &'a VisitorConnection,
     hostname: &'a Hostname,
     id: RequestId,
     message: Message,
+    visitor: Known,
     choice: Choice,
     /// Its place among the endpoint's requests, from the first time that somebody serves it.
     place: Option<RequestPlace>,
@@ -67,19 +71,21 @@ pub(super) struct Tries<'a> {
 
 impl<'a> Tries<'a> {
     pub(super) fn new(
-        node: &'a Node,
+        node: &'a Arc<Node>,
         connection: &'a VisitorConnection,
         hostname: &'a Hostname,
         id: RequestId,
         message: Message,
     ) -> Self {
+        let visitor = message.visitor;
         Self {
             node,
             connection,
             hostname,
             id,
             message,
-            choice: Choice::default(),
+            choice: Choice::of(visitor),
+            visitor,
             place: None,
             resends_left: RESENDS_MAX,
             until: None,
@@ -175,10 +181,13 @@ impl<'a> Tries<'a> {
 
     fn facts(&mut self, failure: &Failure) -> Facts {
         failure.narrow(&mut self.choice);
+        if let (Delivery::Refused | Delivery::TimedOut, Some(tunnel)) = (failure.delivery, &failure.tunnel) {
+            probe::failed(self.node, self.hostname, tunnel);
+        }
         let is_there = self.node.routes.get(self.hostname).is_some_and(|route| route.has_left(&self.choice));
         if failure.delivery == Delivery::Unknown && !is_there {
             // The same session will do, if it lives: perhaps it was the upstream that broke off.
-            self.choice = Choice::default();
+            self.choice = Choice::of(self.visitor);
         }
         let up_lately = self.refused_until.is_some()
             || self.node.holds.find(self.hostname).is_some_and(|h| h.has_answered_within(UPSTREAM_UP_AGE));
@@ -233,7 +242,7 @@ impl<'a> Tries<'a> {
         match came {
             Ok(Came::AtOnce) => Ok(()),
             Ok(Came::Later) => {
-                self.choice = Choice::default();
+                self.choice = Choice::of(self.visitor);
                 Ok(())
             }
             Err(Expired) if failure.delivery == Delivery::Unopened => Err(self.unserved().await),
@@ -245,7 +254,7 @@ impl<'a> Tries<'a> {
         let until = self.until();
         let refused_until =
             *self.refused_until.get_or_insert_with(|| until.min(Instant::now() + HOLD_REFUSED));
-        self.choice = Choice::default();
+        self.choice = Choice::of(self.visitor);
         let hold = self.node.holds.find(self.hostname).ok_or(failure.code)?;
         self.held(&hold, hold.upstream(refused_until)).await?.map_err(|Expired| failure.code)
     }

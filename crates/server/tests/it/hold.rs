@@ -52,7 +52,7 @@ impl Place {
             if answer.status == Status::Ok {
                 let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
                 drop(Tasks::new("test agent").spawn("driver", driver.run()));
-                return TestAgent { incoming, control, instance };
+                return TestAgent { incoming, control, instance, pooling: None };
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod agents;
 mod hold;
+mod pool;
 mod reuse;
 mod sessions;
 mod support;

@@ -13,6 +13,9 @@ use crate::fixture::{DAY, Fixture, NOW, Tenant, bind, hostname, manage, on_both_
 on_both_engines![
     of_64_claims_at_once_one_tenant_wins,
     fencing,
+    pooling,
+    members_of_a_pool_at_once_share_one_epoch,
+    sessions_after_a_restore_share_one_epoch,
     a_default_name_is_stable,
     one_purpose_at_once_gets_one_name,
     the_limit_holds_at_once,
@@ -63,8 +66,8 @@ async fn fencing(fixture: Fixture) {
         ("the current epoch of somebody else", b, 2, Err("replaced")),
         ("an older epoch of the holder", a, 1, Err("replaced")),
         ("an older epoch of another", b, 1, Err("replaced")),
-        ("a later epoch, after a restore from backup", a, 9, Ok(10)),
-        ("the latest epoch there can be", b, EPOCH_MAX, Ok(EPOCH_MAX + 1)),
+        ("a later epoch, after a restore from backup", a, 9, Ok(9)),
+        ("the latest epoch there can be", b, EPOCH_MAX, Ok(EPOCH_MAX)),
         ("one beyond it", b, EPOCH_MAX + 1, Err("replaced")),
         ("far beyond it", a, u64::MAX, Err("replaced")),
     ];
@@ -80,6 +83,64 @@ async fn fencing(fixture: Fixture) {
         };
         assert_eq!(outcome, expected, "{case}");
     }
+}
+
+/// Each case starts from an endpoint that instance A holds in epoch 2, alone or in a pool.
+async fn pooling(fixture: Fixture) {
+    let (a, b) = (InstanceId::new(), InstanceId::new());
+    let tenant = fixture.tenant("tenant").await;
+    let (alone, pooled) = (false, true);
+    let cases = [
+        ("joins a pool", pooled, b, 0, pooled, Ok(2)),
+        ("joins its own pool again", pooled, a, 0, pooled, Ok(2)),
+        ("takes over from one that is alone", alone, b, 0, pooled, Ok(3)),
+        ("takes over from a pool", pooled, b, 0, alone, Ok(3)),
+        ("a member comes back", pooled, b, 2, pooled, Ok(2)),
+        ("the same, to an epoch that was never its own", alone, b, 2, pooled, Err("replaced")),
+        ("alone in the epoch of a pool", pooled, a, 2, alone, Err("replaced")),
+        ("pooled in its own epoch, which is not", alone, a, 2, pooled, Err("replaced")),
+        ("a member of an older pool", pooled, a, 1, pooled, Err("replaced")),
+        ("a member of a later pool, after a restore from backup", pooled, b, 9, pooled, Ok(9)),
+    ];
+    for (n, (case, held, instance, prior, asked, expected)) in cases.into_iter().enumerate() {
+        let name = hostname(&format!("case-{n}"));
+        fixture.claim_as(tenant, Name::Hostname(&name), (a, 0, alone)).await.unwrap();
+        fixture.claim_as(tenant, Name::Hostname(&name), (a, 0, held)).await.unwrap();
+        let outcome = fixture.claim_as(tenant, Name::Hostname(&name), (instance, prior, asked)).await;
+        let outcome = match outcome {
+            Ok(claimed) => Ok(claimed.epoch.0),
+            Err(ClaimError::Replaced) => Err("replaced"),
+            Err(error) => panic!("{case}: {error:?}"),
+        };
+        assert_eq!(outcome, expected, "{case}");
+    }
+}
+
+async fn members_of_a_pool_at_once_share_one_epoch(fixture: Fixture) {
+    let tenant = fixture.tenant("tenant").await;
+    let fixture = Arc::new(fixture);
+    let mut claims = JoinSet::new();
+    for _ in 0..16 {
+        let fixture = Arc::clone(&fixture);
+        claims.spawn(async move {
+            let name = hostname("shop");
+            let claim = fixture.claim_as(tenant, Name::Hostname(&name), (InstanceId::new(), 0, true)).await;
+            claim.unwrap().epoch
+        });
+    }
+    assert_eq!(claims.join_all().await, [Epoch(1); 16]);
+}
+
+async fn sessions_after_a_restore_share_one_epoch(fixture: Fixture) {
+    let (tenant, a) = (fixture.tenant("tenant").await, InstanceId::new());
+    let name = hostname("shop");
+    fixture.claim(tenant, Name::Hostname(&name), a, 0).await.unwrap();
+    for _ in 0..4 {
+        let claimed = fixture.claim(tenant, Name::Hostname(&name), a, 7).await.unwrap();
+        assert_eq!(claimed.epoch, Epoch(7));
+    }
+    let other = fixture.claim(tenant, Name::Hostname(&name), InstanceId::new(), 7).await;
+    assert!(matches!(other, Err(ClaimError::Replaced)));
 }
 
 async fn a_default_name_is_stable(fixture: Fixture) {
@@ -208,6 +269,7 @@ fn request(tenant: Tenant, name: &adit_domain::Hostname) -> ClaimRequest<'_> {
         ports: None,
         instance: InstanceId::new(),
         prior_epoch: Epoch::NONE,
+        pooled: false,
         node: adit_domain::id::NodeId::new(),
         at: NOW,
     }

@@ -92,6 +92,16 @@ impl Fixture {
         instance: InstanceId,
         prior: u64,
     ) -> Result<ClaimedEndpoint, ClaimError> {
+        self.claim_as(tenant, name, (instance, prior, false)).await
+    }
+
+    /// The same for an instance, its prior epoch, and whether it pools.
+    pub(crate) async fn claim_as(
+        &self,
+        tenant: Tenant,
+        name: Name<'_>,
+        (instance, prior, pooled): (InstanceId, u64, bool),
+    ) -> Result<ClaimedEndpoint, ClaimError> {
         let request = ClaimRequest {
             api_key: tenant.key,
             name,
@@ -99,6 +109,7 @@ impl Fixture {
             ports: None,
             instance,
             prior_epoch: Epoch(prior),
+            pooled,
             node: NodeId::from_bytes([7; 16]),
             at: NOW,
         };

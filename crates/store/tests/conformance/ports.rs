@@ -64,6 +64,7 @@ impl Ask {
             ports: Some(PortOffer { range, wish, start: range.first(), kept_until: self.at.plus(KEPT) }),
             instance: InstanceId::new(),
             prior_epoch: Epoch::NONE,
+            pooled: false,
             node: NodeId::new(),
             at: self.at,
         };

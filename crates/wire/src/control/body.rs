@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{EndpointKind, Epoch, Hostname, UpstreamProtocol};
+use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Pooling, Sticky, UpstreamProtocol};
 use bincode::{Decode, Encode};
 
 use super::body_error::BodyError;
@@ -38,8 +38,10 @@ struct BindBlock {
     prior_epoch: u64,
     port: u16,
     upstream: u16,
+    balance: u8,
+    sticky: u8,
 }
-const BIND_LEN: usize = 34;
+const BIND_LEN: usize = 36;
 
 #[derive(Encode, Decode)]
 struct BoundBlock {
@@ -133,6 +135,8 @@ fn encode_bind(bind: &Bind, body: &mut Vec<u8>) -> Result<u8, EncodeError> {
         prior_epoch: bind.prior_epoch.0,
         port: bind.port.map_or(0, NonZeroU16::get),
         upstream: bind.upstream.code(),
+        balance: bind.pooling.map_or(0, |pooling| pooling.balance.code()),
+        sticky: bind.pooling.map_or(0, |pooling| pooling.sticky.code()),
     };
     let kind = put::<_, BIND_LEN>(BIND, &block, body);
     text::HOSTNAME.encode(bind.hostname.as_ref().map_or("", Hostname::as_str), body)?;
@@ -207,6 +211,7 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
     let kind = kind.ok_or(BodyError::Unknown { field: "endpoint kind", value: block.kind })?;
     let upstream = UpstreamProtocol::from_code(block.upstream)
         .ok_or(BodyError::Unknown { field: "upstream protocol", value: block.upstream })?;
+    let pooling = pooling(&block)?;
     let (name, rest) = text::HOSTNAME.decode(rest)?;
     let hostname = if name.is_empty() { None } else { Some(text::hostname(name)?) };
     let (label, rest) = text::LABEL.decode(rest)?;
@@ -222,7 +227,19 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
         host_header: host_header.to_owned(),
         instance: InstanceId::from_bytes(block.instance),
         prior_epoch: Epoch(block.prior_epoch),
+        pooling,
     }))
+}
+
+fn pooling(block: &BindBlock) -> Result<Option<Pooling>, BodyError> {
+    let unknown = |field, value: u8| BodyError::Unknown { field, value: value.into() };
+    if block.balance == 0 {
+        // Nothing to share, nobody to come back to.
+        return if block.sticky == 0 { Ok(None) } else { Err(unknown("sticky", block.sticky)) };
+    }
+    let balance = Balance::from_code(block.balance).ok_or(unknown("balance", block.balance))?;
+    let sticky = Sticky::from_code(block.sticky).ok_or(unknown("sticky", block.sticky))?;
+    Ok(Some(Pooling { balance, sticky }))
 }
 
 fn decode_bound(body: &[u8]) -> Result<Frame, BodyError> {

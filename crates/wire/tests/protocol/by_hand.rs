@@ -139,6 +139,10 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
                 .u64(bind.prior_epoch.0)
                 .u16(bind.port.map_or(0, NonZeroU16::get))
                 .u16(bind.upstream.code())
+                .raw(&[
+                    bind.pooling.map_or(0, |pooling| pooling.balance.code()),
+                    bind.pooling.map_or(0, |pooling| pooling.sticky.code()),
+                ])
                 .text(bind.hostname.as_ref().map_or("", |name| name.as_str()))
                 .text(&bind.label)
                 .text(&bind.host_header),

@@ -55,6 +55,7 @@ fn the_vectors() {
         (vectors::bind(), Frame::Bind(samples::bind())),
         (vectors::bind_tcp(), Frame::Bind(samples::bind_tcp())),
         (vectors::bind_default(), Frame::Bind(samples::bind_default())),
+        (vectors::bind_pooled(), Frame::Bind(samples::bind_pooled())),
         (vectors::bound(), Frame::Bound(samples::bound())),
         (vectors::bind_refused(), Frame::BindRefused(samples::bind_refused())),
         (vectors::unbind(), Frame::Unbind(samples::unbind())),
@@ -163,7 +164,7 @@ fn every_beginning_of_a_stream_waits_for_more() {
 
 /// The body of a bind up to its texts.
 fn bind_block(kind: u16) -> Vec<u8> {
-    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..38].to_vec();
+    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..40].to_vec();
     block[4..6].copy_from_slice(&kind.to_le_bytes());
     block
 }
@@ -200,6 +201,17 @@ fn texts_that_are_refused() {
     for host_header in [&b"a b"[..], b"a\r\nb", "b\u{fc}cher".as_bytes()] {
         let expected = BodyError::Character("host header");
         assert_eq!(body_error(&bind_with(1, [b"", b"", host_header])), expected, "{host_header:?}");
+    }
+}
+
+#[test]
+fn pooling_without_a_meaning() {
+    for (balance, sticky, field, value) in
+        [(4, 0, "balance", 4), (255, 1, "balance", 255), (1, 3, "sticky", 3), (0, 1, "sticky", 1)]
+    {
+        let mut bytes = by_hand::frame(&Frame::Bind(samples::bind()));
+        bytes[38..40].copy_from_slice(&[balance, sticky]);
+        assert_eq!(body_error(&bytes), BodyError::Unknown { field, value });
     }
 }
 

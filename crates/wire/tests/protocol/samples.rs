@@ -6,7 +6,9 @@ use std::num::NonZeroU16;
 use adit_domain::id::{
     ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, RequestId, SessionId, TenantId,
 };
-use adit_domain::{EndpointKind, Epoch, Hostname, Rights, Timestamp, UpstreamProtocol};
+use adit_domain::{
+    Balance, EndpointKind, Epoch, Hostname, Pooling, Rights, Sticky, Timestamp, UpstreamProtocol,
+};
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
 use adit_wire::control::{Bind, BindRefusal, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::{AgentPreface, Exporter, ServerPreface, Status};
@@ -91,7 +93,13 @@ pub fn bind() -> Bind {
         host_header: String::new(),
         instance: InstanceId::from_bytes(id(5)),
         prior_epoch: Epoch::NONE,
+        pooling: None,
     }
+}
+
+pub fn bind_pooled() -> Bind {
+    let pooling = Some(Pooling { balance: Balance::RoundRobin, sticky: Sticky::Cookie });
+    Bind { request: 3, pooling, ..bind() }
 }
 
 pub fn bind_default() -> Bind {
@@ -247,11 +255,25 @@ prop_compose! {
         epoch in any::<u64>(),
         kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp), Just(EndpointKind::Tls)],
         port in any::<u16>(),
+        (balance, sticky) in (0_u8..=3, 0_u8..=2),
     ) -> Frame {
         let (instance, port) = (InstanceId::from_bytes(instance), NonZeroU16::new(port));
         let upstream = UpstreamProtocol::from_code(upstream).unwrap();
         let prior_epoch = Epoch(epoch);
-        Frame::Bind(Bind { request, kind, hostname, port, label, upstream, host_header, instance, prior_epoch })
+        let pooling = Balance::from_code(balance).zip(Sticky::from_code(sticky));
+        let pooling = pooling.map(|(balance, sticky)| Pooling { balance, sticky });
+        Frame::Bind(Bind {
+            request,
+            kind,
+            hostname,
+            port,
+            label,
+            upstream,
+            host_header,
+            instance,
+            prior_epoch,
+            pooling,
+        })
     }
 }
 

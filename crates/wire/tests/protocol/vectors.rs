@@ -12,6 +12,7 @@ vectors! {
     agent_preface = "agent-preface";
     bind = "control-bind";
     bind_default = "control-bind-default";
+    bind_pooled = "control-bind-pooled";
     bind_tcp = "control-bind-tcp";
     bind_refused = "control-bind-refused";
     bound = "control-bound";

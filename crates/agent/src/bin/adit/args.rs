@@ -8,6 +8,8 @@ use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use adit_agent::{HostHeader, HttpVersion, ProxyVersion, PublicUrl, Upstream};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::pool::Pool;
+
 /// Gives a local service a public HTTPS address.
 #[derive(Parser, Debug)]
 #[command(name = "adit", version, max_term_width = 80, disable_help_subcommand = true, after_help = AFTER_HELP)]
@@ -156,6 +158,8 @@ impl From<Proxy> for ProxyVersion {
 pub struct Running {
     #[arg(long, value_name = "N", default_value_t = CONNECTIONS_DEFAULT, value_parser = connections, alias = "pool-size", help = "How many connections to hold, 1 to 8")]
     pub connections: usize,
+    #[command(flatten)]
+    pub pool: Pool,
     /// Print events as JSON, one a line, and nothing else
     #[arg(long)]
     pub json: bool,

@@ -5,6 +5,7 @@ mod args;
 mod console;
 mod environment;
 mod logging;
+mod pool;
 mod run;
 mod screen;
 mod settings;

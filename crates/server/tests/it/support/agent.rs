@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_domain::id::{InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, Timestamp};
 use adit_mux::{Config, Control, Incoming};
 use adit_net::tls;
 use adit_process::tasks::Tasks;
@@ -32,6 +32,8 @@ pub struct TestAgent {
     pub incoming: Incoming,
     pub control: Control,
     pub instance: InstanceId,
+    /// How it shares what it binds.
+    pub pooling: Option<Pooling>,
 }
 
 pub fn now() -> Timestamp {
@@ -85,7 +87,7 @@ impl TestAgent {
         assert_eq!(answer.status, Status::Ok);
         let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
         drop(Tasks::new("test agent").spawn("driver", driver.run()));
-        Self { incoming, control, instance }
+        Self { incoming, control, instance, pooling: None }
     }
 
     /// Asks for a name and returns the node's answer.
@@ -105,6 +107,7 @@ impl TestAgent {
             host_header: String::new(),
             instance: self.instance,
             prior_epoch,
+            pooling: self.pooling,
         };
         self.control.send(&Frame::Bind(bind)).await.unwrap();
     }

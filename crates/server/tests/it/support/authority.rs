@@ -29,9 +29,12 @@ pub struct Authority {
     pub refreshes_hang: AtomicBool,
 }
 
+/// Who holds an endpoint, and whether together with others.
+type Holder = (InstanceId, bool);
+
 #[derive(Default)]
 struct State {
-    endpoints: HashMap<Hostname, (TenantId, EndpointId, Epoch, InstanceId)>,
+    endpoints: HashMap<Hostname, (TenantId, EndpointId, Epoch, Holder)>,
     changes: Vec<Change>,
     released: Vec<EndpointId>,
 }
@@ -103,18 +106,20 @@ impl Authority {
             claim.tenant,
             EndpointId::new(),
             Epoch::NONE,
-            claim.instance,
+            (claim.instance, claim.pooled),
         ));
         let (tenant, endpoint, epoch, holder) = entry;
         if *tenant != claim.tenant {
             return Err(ClaimError::NotYours);
         }
         match claim.prior_epoch {
+            Epoch::NONE if claim.pooled && holder.1 && *epoch > Epoch::NONE => {}
             Epoch::NONE => *epoch = Epoch(epoch.0 + 1),
-            prior if prior == *epoch && *holder == claim.instance => {}
+            prior if prior == *epoch && claim.pooled && holder.1 => {}
+            prior if prior == *epoch && *holder == (claim.instance, claim.pooled) => {}
             _ => return Err(ClaimError::Replaced),
         }
-        *holder = claim.instance;
+        *holder = (claim.instance, claim.pooled);
         Ok(Claimed { endpoint: *endpoint, hostname, kind: claim.kind, epoch: *epoch, port: claim.port })
     }
 }

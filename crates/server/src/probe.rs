@@ -1,0 +1,108 @@
+//! A member of a pool whose upstream is not there is probed through its agent, end to end, until it is back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_domain::id::{EndpointId, InstanceId, RequestId};
+use adit_domain::{EndpointKind, Hostname};
+use adit_mux::Answer;
+use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{sleep, timeout};
+
+use crate::choice::{Choice, Need};
+use crate::health::Health;
+use crate::limits::{PROBE_EVERY_MAX, PROBE_EVERY_MIN, UPSTREAM_CONNECT_DEADLINE};
+use crate::node::Node;
+use crate::routes::Route;
+use crate::tunnel::Tunnel;
+
+/// An upstream refused a connection, or did not take it in time. If it is behind a member of a pool, that is out from now
+/// on, and a task probes it until it is back.
+pub(crate) fn failed(node: &Arc<Node>, hostname: &Hostname, tunnel: &Tunnel) {
+    let Some(route) = node.routes.get(hostname) else { return };
+    let Some(member) = route.member(tunnel.instance).filter(|member| member.pooling.is_some()) else {
+        return;
+    };
+    if !member.health.fail() {
+        return;
+    }
+    tracing::info!(%hostname, instance = %tunnel.instance, "a member is out: its upstream is not there");
+    let probe = Probe {
+        node: Arc::clone(node),
+        hostname: hostname.clone(),
+        endpoint: route.endpoint(),
+        instance: tunnel.instance,
+        health: Arc::clone(&member.health),
+    };
+    drop(node.agent_tasks.spawn("health probe", probe.run()));
+}
+
+/// Looks after one member that is out.
+struct Probe {
+    node: Arc<Node>,
+    hostname: Hostname,
+    endpoint: EndpointId,
+    instance: InstanceId,
+    health: Arc<Health>,
+}
+
+impl Probe {
+    /// Until the upstream takes a connection, or the member has left.
+    async fn run(self) {
+        let mut shutdown = self.node.shutdown.clone();
+        tokio::select! {
+            () = shutdown.draining() => {}
+            () = self.until_back() => {
+                self.health.recover();
+                tracing::info!(hostname = %self.hostname, instance = %self.instance, "a member's probes have ended");
+            }
+        }
+    }
+
+    async fn until_back(&self) {
+        let mut every = PROBE_EVERY_MIN;
+        loop {
+            sleep(every).await;
+            let Some(route) = self.route() else { return };
+            let Some(member) = route.member(self.instance) else { return };
+            let Some(tunnel) = member.pick(&Choice::default(), Need::Stream) else { continue };
+            if timeout(UPSTREAM_CONNECT_DEADLINE, takes_a_connection(tunnel, &route)).await == Ok(true) {
+                return;
+            }
+            every = every.saturating_mul(2).min(PROBE_EVERY_MAX);
+        }
+    }
+
+    fn route(&self) -> Option<Arc<Route>> {
+        self.node.routes.get(&self.hostname).filter(|route| route.endpoint() == self.endpoint)
+    }
+}
+
+/// Opens a stream as for a visitor, and ends it as soon as the agent has its upstream.
+async fn takes_a_connection(tunnel: &Tunnel, route: &Route) -> bool {
+    /// How long the upstream may take to end its side.
+    const END_WITHIN: Duration = Duration::from_secs(1);
+    let header = StreamHeader {
+        version: STREAM_HEADER_VERSION,
+        kind: match route.claimed.kind {
+            EndpointKind::Http => StreamKind::Http,
+            EndpointKind::Tcp => StreamKind::Tcp,
+            EndpointKind::Tls => StreamKind::Tls,
+        },
+        flags: 0,
+        endpoint: route.endpoint(),
+        epoch: route.claimed.epoch,
+        request: RequestId::new(),
+        visitor: ([0_u16; 8], 0).into(),
+    };
+    let Ok(mut stream) = tunnel.session.open(&header).await else { return false };
+    if stream.answer().await != Ok(Answer::Dialled) {
+        return false;
+    }
+    if stream.shutdown().await.is_ok() {
+        let mut nothing = tokio::io::sink();
+        let _ = timeout(END_WITHIN, tokio::io::copy(&mut stream, &mut nothing)).await;
+    }
+    true
+}
