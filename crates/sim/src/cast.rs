@@ -99,6 +99,9 @@ impl Cast {
         let (mut agent, mut events) = builder.build()?.start(&Tasks::new(name));
         while let Some(event) = events.next().await {
             self.ledger.note(format!("{name}: {}", said(&event)));
+            if matches!(event, Event::Replaced { .. }) {
+                self.ledger.taken_over(mark);
+            }
         }
         self.ledger.note(format!("{name} ends: {:?}", agent.ended().await));
         Ok(())

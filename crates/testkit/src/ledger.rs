@@ -55,7 +55,12 @@ pub struct Books {
     pub healed: Option<Duration>,
     /// Endpoints that no fault was to reach.
     pub spared: Vec<char>,
+    /// When another agent took over an endpoint last.
+    pub taken_over: BTreeMap<char, Duration>,
 }
+
+/// A takeover is noted when the old agent hears of it; its requests may have been cut this much earlier.
+const TAKEOVER_SETTLES: Duration = Duration::from_secs(1);
 
 /// How long what may take.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +126,14 @@ impl Ledger {
     /// The same where the clock is not at hand.
     pub fn heal_at(&self, at: Duration) {
         self.write(|books| books.healed = Some(at));
+    }
+
+    /// Another agent takes over the endpoint of `mark` now: what the old one has in flight is cut.
+    pub fn taken_over(&self, mark: char) {
+        let now = (self.clock)();
+        self.write(|books| {
+            books.taken_over.insert(mark, now);
+        });
     }
 
     /// No fault is to reach the endpoint of `mark`.
@@ -191,6 +204,7 @@ impl Books {
     fn back_again(&self, mark: char, bounds: Bounds) -> Option<String> {
         let healed = self.healed?;
         let told = self.requests.values().filter(|asked| asked.mark == mark && asked.at >= healed);
+        let told = told.filter(|asked| !self.was_cut_by_takeover(asked));
         let outcomes: Vec<_> = told.filter_map(|asked| asked.told.last()).collect();
         let first = outcomes.iter().position(|(_, told)| *told == Told::Complete);
         let Some((at, served)) =
@@ -206,6 +220,14 @@ impl Books {
         }
         let broken = served.iter().filter(|(_, told)| *told != Told::Complete).count();
         (broken > 0).then(|| format!("{mark} served again, and then broke {broken} requests"))
+    }
+
+    /// Whether it broke because another agent took over its endpoint. An agent that was away while everything was healed
+    /// may come back later, and take over then.
+    fn was_cut_by_takeover(&self, asked: &Asked) -> bool {
+        let Some((told, outcome)) = asked.told.last() else { return false };
+        let cuts = |moved: &Duration| asked.at <= *moved && *told + TAKEOVER_SETTLES >= *moved;
+        *outcome != Told::Complete && self.taken_over.get(&asked.mark).is_some_and(cuts)
     }
 }
 
@@ -332,6 +354,10 @@ mod tests {
         let mut broken = books(|_| {});
         broken.requests.insert(3, Asked { told: vec![(SECOND * 12, Told::Cut)], ..fine('b') });
         found(&broken, "and then broke 1 requests");
+        broken.taken_over.insert('b', SECOND * 9);
+        found(&broken, "and then broke 1 requests");
+        broken.taken_over.insert('b', SECOND * 12);
+        assert_eq!(broken.violations(BOUNDS), Vec::<String>::new(), "it was cut by the takeover");
     }
 
     /// A request that was sent before everything was healed ended like this.
