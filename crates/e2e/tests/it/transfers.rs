@@ -1,7 +1,5 @@
 //! Bodies both ways: many, large, of unknown length, and beside one that nobody reads.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Connection, Digest, Pattern, Scene, digest, large_body_bytes, patterned, text};
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;

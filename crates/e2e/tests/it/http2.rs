@@ -1,7 +1,5 @@
 //! Visitors that speak HTTP/2.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Connection, Digest, Scene, patterned};
 use anyhow::Result;
 use futures::future::try_join_all;

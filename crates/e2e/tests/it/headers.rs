@@ -1,7 +1,5 @@
 //! What the upstream is told about a visitor, and what no visitor can make it believe.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Connection, Scene, empty};
 use anyhow::Result;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};

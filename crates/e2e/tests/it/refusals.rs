@@ -1,7 +1,5 @@
 //! Ends of the agent that another try would not change, and the statuses that tell them.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Agent, EVENT_WITHIN, Home, Scene, Signal, Stack};
 use anyhow::Result;
 

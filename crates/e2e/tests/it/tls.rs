@@ -1,7 +1,5 @@
 //! Endpoints of kind tls: the node passes a visitor's TLS on as it is, and the key is at the agent's side only.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

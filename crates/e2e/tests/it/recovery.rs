@@ -1,7 +1,5 @@
 //! Whatever dies and comes back, the same URL serves again without help.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use adit_e2e::{Agent, Database, Home, Options, Origin, Proxy, Scene, Signal, Stack, Visitor, until};

@@ -1,7 +1,5 @@
 //! HTTP semantics that a proxy can get wrong.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Parts, Scene, body_of, digest, empty, head_of};
 use anyhow::Result;
 use futures::stream;

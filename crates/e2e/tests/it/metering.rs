@@ -1,7 +1,5 @@
 //! What is billed is what visitors and upstreams saw, to the byte; a node that is killed loses seconds and doubles nothing.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::{Duration, Instant};
 
 use adit_e2e::{

@@ -1,7 +1,5 @@
 //! Endpoints of kind tcp: a public port whose connections arrive at the upstream as they are.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;

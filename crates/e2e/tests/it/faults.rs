@@ -1,8 +1,6 @@
 //! Faults under load, with ledgers: visitors write down what they were told, origins what arrived; the agent's events and
 //! the server's log are read. Two tenants: what befalls the first's agent must not reach the second.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::{Duration, Instant};
 
 use adit_e2e::{

@@ -1,7 +1,5 @@
 //! `git` over a tunnel, both ways.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! What a newcomer does: save the key, expose a port, open the URL.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 

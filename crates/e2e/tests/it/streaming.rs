@@ -1,7 +1,5 @@
 //! Answers that grow while they are read, and connections that stop to be HTTP.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use adit_e2e::{Pattern, Scene, digest, empty, within};

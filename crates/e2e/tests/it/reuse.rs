@@ -1,7 +1,5 @@
 //! Connections to an upstream that serve more than one request, and never at the price of one.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

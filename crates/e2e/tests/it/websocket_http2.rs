@@ -1,7 +1,5 @@
 //! WebSocket over HTTP/2 (RFC 8441), to an upstream that knows it over HTTP/1.1.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Digest, GrpcOrigin, Home, Scene, Speaks, Stack, Visitor};
 use anyhow::{Context as _, Result};
 use futures::{SinkExt as _, StreamExt as _};

@@ -1,7 +1,5 @@
 //! What Adit itself says to a visitor when it cannot serve.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Connection, EVENT_WITHIN, RawOrigin, Scene, Signal, Visitor, head_of, until};
 use anyhow::Result;
 use http::header::{ACCEPT, CONTENT_TYPE, HOST, RETRY_AFTER};

@@ -1,7 +1,5 @@
 //! A node that runs out of room refuses new work in time and carries on what is there; a tenant that floods hurts itself.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::{Duration, Instant};
 
 use adit_e2e::{Connection, Home, Options, Origin, Stack, Visitor, digest, empty, full, until};

@@ -1,8 +1,6 @@
 //! Requests survive what comes back soon: an agent that was killed, an upstream that is restarted. Never twice what must
 //! not be.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

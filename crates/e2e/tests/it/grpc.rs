@@ -1,7 +1,5 @@
 //! gRPC through a tunnel: a client and a server that speak it by hand, with every kind of upstream.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::sync::Arc;
 
 use adit_e2e::{

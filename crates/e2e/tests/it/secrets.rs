@@ -1,7 +1,5 @@
 //! Keys stay where they belong, even when everything is logged.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::path::{Path, PathBuf};
 
 use adit_e2e::{Agent, EVENT_WITHIN, Home, Key, Options, Origin, Signal, Stack, Visitor};

@@ -1,7 +1,5 @@
 //! A server that is asked to end finishes what it has begun.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

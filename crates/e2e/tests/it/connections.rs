@@ -1,7 +1,5 @@
 //! An agent with several connections, one of which fails.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use std::time::Duration;
 
 use adit_e2e::{Agent, Asking, EVENT_WITHIN, Home, Options, Origin, Proxy, Stack, Visitor};

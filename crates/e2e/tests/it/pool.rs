@@ -1,7 +1,5 @@
 //! Several agents, one endpoint.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Agent, Asking, EVENT_WITHIN, Home, Key, Origin, Stack, Visitor, until};
 use anyhow::{Context as _, Result};
 use http::HeaderMap;

@@ -1,7 +1,5 @@
 //! Who serves an endpoint when several want to.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Agent, EVENT_WITHIN, Home, Origin, Scene, Visitor};
 use anyhow::Result;
 

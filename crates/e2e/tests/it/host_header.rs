@@ -1,7 +1,5 @@
 //! Which host the upstream is told.
 
-#![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
-
 use adit_e2e::{Home, Origin, Stack, Visitor};
 use anyhow::{Context as _, Result};
 use http::HeaderMap;
