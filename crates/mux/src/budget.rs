@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use crate::limits::STREAM_BYTES_RESERVED;
+
 /// So much memory as the streams of a process, or of a part of it, may hold for peers that do not read. Clones share one
 /// account. Whatever a peer may send, and whatever may wait for it, is taken from here first: no number of slow readers
 /// exceeds it.
@@ -49,6 +51,12 @@ impl Budget {
     #[must_use]
     pub fn used_bytes(&self) -> usize {
         self.account.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether no stream fits in it any more.
+    #[must_use]
+    pub fn is_used_up(&self) -> bool {
+        self.total_bytes().saturating_sub(self.used_bytes()) < STREAM_BYTES_RESERVED
     }
 
     /// What a new stream needs, or `None` if it does not fit.
@@ -127,6 +135,7 @@ impl Drop for Grant {
 #[cfg(test)]
 mod tests {
     use super::Budget;
+    use crate::limits::STREAM_BYTES_RESERVED;
 
     #[test]
     fn streams_get_all_of_it_and_no_more() {
@@ -174,6 +183,19 @@ mod tests {
         assert_eq!(budget.used_bytes(), 0);
         drop(grant);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn it_is_used_up_when_no_stream_fits() {
+        for (left, used_up) in [
+            (STREAM_BYTES_RESERVED - 1, true),
+            (STREAM_BYTES_RESERVED, false),
+            (STREAM_BYTES_RESERVED + 1, false),
+        ] {
+            let budget = Budget::new(1 << 20);
+            let _held = budget.admit((1 << 20) - left);
+            assert_eq!(budget.is_used_up(), used_up, "{left}");
+        }
     }
 
     #[test]

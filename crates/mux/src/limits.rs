@@ -18,7 +18,8 @@ pub const YAMUX_STREAMS_MAX: usize = 4_096;
 /// by our own credit, which is smaller, and yamux's window must not be what slows a stream down.
 pub const YAMUX_HEADROOM_BYTES: usize = 256 * 1024 * 1024;
 
-/// Memory for the streams of a process, if nothing else is set: 5,461 streams, or fewer with wide windows.
+/// Memory for the streams of a process, if nothing else is set: 5,041 streams, or fewer with wide
+/// windows.
 pub const STREAM_BYTES_MAX: usize = 512 * 1024 * 1024;
 
 /// Memory for the streams of one session: all that it may have open, and 64 MiB for windows that grow. Growth stops at

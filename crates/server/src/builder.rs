@@ -159,7 +159,7 @@ impl Builder {
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
             gate: ingress::gate(ceilings.descriptors),
-            shares: Shares::default(),
+            shares: Shares::new(self.mux.budget.clone()),
             overload: Arc::default(),
             handshakes: Handshakes::default(),
             holds: Holds::new(Instant::now()),

@@ -20,11 +20,17 @@ pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
 /// Connections of visitors to one tenant's endpoints, per node. One tenant's flood leaves room for others.
 pub const CONNECTIONS_PER_TENANT_MAX: usize = 12_000;
 
-/// Requests in flight to one tenant's endpoints, per node; further ones are answered with 503.
-pub const REQUESTS_PER_TENANT_MAX: usize = 6_000;
+/// Share of the node's memory for streams, in hundredths, that one tenant's streams may hold: 1,260 streams, if nothing
+/// else is set. Whatever a tenant opens, three quarters are left for others.
+pub const STREAM_BYTES_PER_TENANT_PERCENT: usize = 25;
 
-/// Requests in flight to one endpoint, per node; further ones are answered with 503.
-pub const REQUESTS_PER_ENDPOINT_MAX: usize = 4_000;
+/// Requests in flight to one tenant's endpoints, per node; further ones are answered with 503. As many streams fit in
+/// what the tenant may hold.
+pub const REQUESTS_PER_TENANT_MAX: usize = 1_250;
+
+/// Requests in flight to one endpoint, per node; further ones are answered with 503. More than one session carries, and
+/// not all that the tenant may have.
+pub const REQUESTS_PER_ENDPOINT_MAX: usize = 1_100;
 
 /// Prefaces of agents that are checked at once after a pause, per node. Checking one costs two signatures.
 pub const AGENT_HANDSHAKES_BURST: u32 = 500;

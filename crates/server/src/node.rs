@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_api::Code;
 use adit_authority::{Admission, Claimed, Directory};
 use adit_domain::id::NodeId;
 use adit_domain::{EndpointKind, Hostname, Timestamp};
@@ -66,6 +67,11 @@ impl Node {
     /// The wall-clock time.
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// Why no stream could be opened where all sessions live: whose room it is that is used up.
+    pub(crate) fn no_room(&self) -> Code {
+        if self.shares.are_used_up() { Code::NodeOverloaded } else { Code::EndpointBusy }
     }
 
     /// The URL that a person opens, or gives to a program.

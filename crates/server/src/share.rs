@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use adit_domain::id::TenantId;
+use adit_mux::Budget;
 use thiserror::Error;
 
-use crate::limits::{CONNECTIONS_PER_TENANT_MAX, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX};
+use crate::limits::{
+    CONNECTIONS_PER_TENANT_MAX, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
+    STREAM_BYTES_PER_TENANT_PERCENT,
+};
 
 /// As many are taken as there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -55,6 +59,14 @@ impl Drop for Place {
 pub(crate) struct TenantShare {
     connections: Arc<Places>,
     requests: Arc<Places>,
+    streams: Budget,
+}
+
+impl TenantShare {
+    /// Memory for the streams of all the tenant's sessions.
+    pub(crate) fn streams(&self) -> Budget {
+        self.streams.clone()
+    }
 }
 
 /// What one endpoint may use, beside what its tenant may.
@@ -95,12 +107,23 @@ impl EndpointShare {
 }
 
 /// The shares of the tenants that are served here. A tenant has one share, however many sessions and endpoints it has.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Shares {
     tenants: Mutex<HashMap<TenantId, Weak<TenantShare>>>,
+    streams: Budget,
 }
 
 impl Shares {
+    /// Of a node whose streams may hold so much memory.
+    pub(crate) fn new(streams: Budget) -> Self {
+        Self { tenants: Mutex::default(), streams }
+    }
+
+    /// Whether the node has no memory for one more stream, whoever's.
+    pub(crate) fn are_used_up(&self) -> bool {
+        self.streams.is_used_up()
+    }
+
     /// The share of a tenant, the same one for as long as anybody uses it.
     pub(crate) fn of(&self, tenant: TenantId) -> Arc<TenantShare> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +132,9 @@ impl Shares {
         }
         // Asked for at each session, so the map holds those that are here, and those that left since the last new one.
         tenants.retain(|_, share| share.strong_count() > 0);
+        let stream_bytes = self.streams.total_bytes().saturating_mul(STREAM_BYTES_PER_TENANT_PERCENT) / 100;
         let share = Arc::new(TenantShare {
+            streams: self.streams.part(stream_bytes),
             connections: Places::new(CONNECTIONS_PER_TENANT_MAX),
             requests: Places::new(REQUESTS_PER_TENANT_MAX),
         });
@@ -125,9 +150,24 @@ mod tests {
     use std::sync::Arc;
 
     use adit_domain::id::TenantId;
+    use adit_mux::Budget;
+    use adit_mux::limits::{STREAM_BYTES_MAX, STREAM_BYTES_RESERVED, STREAMS_MAX};
 
     use super::{EndpointShare, NoPlace, Places, Shares};
     use crate::limits::{CONNECTIONS_PER_TENANT_MAX, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX};
+
+    fn shares() -> Shares {
+        Shares::new(Budget::new(STREAM_BYTES_MAX))
+    }
+
+    #[test]
+    fn the_streams_of_a_tenant_fit_its_requests_and_not_those_of_the_node() {
+        let bytes = shares().of(TenantId::new()).streams().total_bytes();
+        assert!(bytes <= STREAM_BYTES_MAX / 4);
+        assert!(bytes >= REQUESTS_PER_TENANT_MAX * STREAM_BYTES_RESERVED);
+        const { assert!(REQUESTS_PER_TENANT_MAX > REQUESTS_PER_ENDPOINT_MAX) }
+        const { assert!(REQUESTS_PER_ENDPOINT_MAX > STREAMS_MAX) }
+    }
 
     #[test]
     fn places_are_taken_and_given_back() {
@@ -155,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_has_so_many_requests() {
-        let endpoint = EndpointShare::new(Shares::default().of(TenantId::new()));
+        let endpoint = EndpointShare::new(shares().of(TenantId::new()));
         let mut held: Vec<_> =
             (0..REQUESTS_PER_ENDPOINT_MAX - 1).map(|_| endpoint.request().unwrap()).collect();
         held.push(endpoint.request().unwrap());
@@ -166,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_tenant_has_so_many_over_all_its_endpoints_and_others_do_not_notice() {
-        let (shares, tenant) = (Shares::default(), TenantId::new());
+        let (shares, tenant) = (shares(), TenantId::new());
         let endpoints: Vec<_> = (0..4).map(|_| EndpointShare::new(shares.of(tenant))).collect();
         let one = |n: usize| endpoints.get(n % endpoints.len()).unwrap();
         let requests: Vec<_> = (0..REQUESTS_PER_TENANT_MAX).map(|n| one(n).request().unwrap()).collect();
@@ -184,7 +224,7 @@ mod tests {
 
     #[test]
     fn shares_of_tenants_that_left_are_forgotten() {
-        let shares = Shares::default();
+        let shares = shares();
         let tenant = TenantId::new();
         let kept = shares.of(tenant);
         assert!(Arc::ptr_eq(&kept, &shares.of(tenant)));

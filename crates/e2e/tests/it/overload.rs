@@ -58,7 +58,7 @@ async fn a_node_short_of_descriptors_refuses_new_requests_and_finishes_old_ones(
     Ok(())
 }
 
-/// Requests of the flood in flight at once; its endpoint may have 4,000, and its agent 1,000 for each connection.
+/// Requests of the flood in flight at once; its endpoint may have 1,100, and its agent 1,000 for each connection.
 const FLOOD: usize = 1_100;
 const FLOOD_FULL: usize = 4_200;
 const PROBES: usize = 100;

@@ -48,7 +48,9 @@ where
         Ok(admitted) => admitted,
         Err(failure) => return tracing::debug!(%failure, "an agent was not admitted"),
     };
-    let (session, control, driver) = adit_mux::serve(io, &node.mux);
+    let share = node.shares.of(admitted.capability.tenant);
+    let mux = adit_mux::Config { budget: share.streams(), ..node.mux.clone() };
+    let (session, control, driver) = adit_mux::serve(io, &mux);
     let driver = node.agent_tasks.spawn("agent driver", driver.run());
     let (commands, orders) = Commands::channel(session.clone());
     admitted.entered.command(commands.clone());
@@ -58,7 +60,6 @@ where
     }
     tracing::info!(session = %admitted.session, tenant = %admitted.capability.tenant, "agent connected");
     let preface::Admitted { session: id, entered, capability, instance } = admitted;
-    let share = node.shares.of(capability.tenant);
     let mut agent = AgentSession {
         node: Arc::clone(&node),
         id,

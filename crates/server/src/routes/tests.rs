@@ -29,7 +29,7 @@ fn pooled(instance: InstanceId, pooling: Pooling) -> (Arc<Tunnel>, impl Sized) {
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
     let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap());
-    let share = EndpointShare::new(Shares::default().of(TenantId::new()));
+    let share = EndpointShare::new(Shares::new(adit_mux::Budget::new(1 << 30)).of(TenantId::new()));
     let tunnel = Tunnel {
         session_id,
         instance,

@@ -56,6 +56,7 @@ impl Search<'_> {
             let has_better = || route.has_better(choice, &tunnel);
             let code = match timeout_at(deadline, connect(&tunnel, &header, has_better)).await {
                 Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(Code::EndpointBusy)) => self.node.no_room(),
                 Ok(Err(code)) => code,
                 Err(_) => return Err(Code::UpstreamConnectTimeout),
             };

@@ -105,6 +105,7 @@ impl<'a> Tries<'a> {
             tracing::debug!(id = %self.id, delivery = ?failure.delivery, code = %failure.code, "a try failed");
             let facts = self.facts(&failure);
             match what_next(failure.delivery, facts) {
+                Next::Answer if failure.delivery == Delivery::NoRoom => return Err(self.node.no_room()),
                 Next::Answer => return Err(failure.code),
                 Next::Again => self.count_resend(&failure)?,
                 Next::AwaitAgent => {

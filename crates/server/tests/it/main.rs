@@ -12,4 +12,5 @@ mod hold;
 mod pool;
 mod reuse;
 mod sessions;
+mod shares;
 mod support;
