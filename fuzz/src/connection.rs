@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use adit_mux::Config;
 use adit_net::hello::{self, ClientHello};
+use adit_net::limits::PROXY_HEADER_BYTES_MAX;
+use adit_net::proxy_protocol::{self, Progress};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout};
@@ -82,6 +84,37 @@ async fn peeked(stream: impl AsyncRead + Unpin) -> Result<(ClientHello, Vec<u8>)
     let mut bytes = Vec::new();
     replay.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
     Ok((hello, bytes))
+}
+
+/// A header of the PROXY protocol is found without a byte of what follows it: whatever the decoder asks for belongs to it,
+/// it asks for something until it is done, and never for more than a header may have.
+pub fn proxy(data: &[u8]) {
+    let mut taken = 0;
+    let header = loop {
+        match proxy_protocol::decode(&data[..taken]) {
+            Ok(Progress::Whole(_)) => break Some(taken),
+            Ok(Progress::Needs(more)) => {
+                taken += more;
+                assert!(more > 0 && taken <= PROXY_HEADER_BYTES_MAX, "{more} more, {taken} in all");
+                if taken > data.len() {
+                    break None;
+                }
+            }
+            Err(_) => break None,
+        }
+    };
+    let mut stream = data;
+    let read = run(proxy_protocol::read(&mut stream));
+    assert_eq!(read.is_ok(), header.is_some());
+    if let Some(length) = header {
+        assert!(stream == &data[length..], "what follows the header was touched");
+        for at in 0..length {
+            assert!(
+                matches!(proxy_protocol::decode(&data[..at]), Ok(Progress::Needs(more)) if at + more <= length),
+                "a part of a header is not seen as one"
+            );
+        }
+    }
 }
 
 /// A session with a peer that writes anything ends, on either side, and hands out only whole frames.

@@ -7,7 +7,7 @@ mod http;
 mod nouns;
 mod wire;
 
-pub use connection::{hello, mux};
+pub use connection::{hello, mux, proxy};
 pub use http::{authority, headers, upstream, visitor};
 pub use nouns::{api_key, hostname};
 pub use wire::{agent_preface, capability, control, record, server_preface, stream_header};

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use adit_domain::{Hostname, PortRange};
+use adit_net::network::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Adit's server: gives services without a public address a public URL.
@@ -90,6 +91,10 @@ pub(crate) struct UpArgs {
     /// The public ports of tcp endpoints, as in 20000-20100; without them, there are none.
     #[arg(long, value_name = "FIRST-LAST")]
     pub(crate) tcp_ports: Option<PortRange>,
+    /// Where trusted load balancers are, as in 10.0.0.0/8,192.0.2.7: each connection from there, on whichever port, must
+    /// begin with a PROXY protocol header (version 1 or 2), whose address then counts as the visitor's.
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_proxy: Vec<Network>,
     /// How much memory it may use, in MiB: near it, new work is refused [default: what the control group or the machine
     /// has].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]

@@ -67,7 +67,8 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
         .public_port(public_port)
         .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
         .ports_at(settings.listen.ip())
-        .drain_deadline(drain_deadline);
+        .drain_deadline(drain_deadline)
+        .trusted_proxies(args.trusted_proxy.clone());
     if let Some(mebibytes) = args.memory_max {
         server = server.memory_max(mebibytes.saturating_mul(1024 * 1024));
     }

@@ -31,6 +31,8 @@ pub struct Options {
     pub log: Option<&'static str>,
     /// How many seconds it waits for requests in flight when it is asked to end.
     pub drain_timeout: Option<u64>,
+    /// Where it believes load balancers.
+    pub trusted_proxy: Option<&'static str>,
 }
 
 /// A running server with its data folder. Both end with it.
@@ -201,6 +203,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     }
     if let Some(seconds) = options.drain_timeout {
         command.arg("--drain-timeout").arg(seconds.to_string());
+    }
+    if let Some(networks) = options.trusted_proxy {
+        command.arg("--trusted-proxy").arg(networks);
     }
     if let Some(port) = options.public_port {
         command.arg("--public-port").arg(port.to_string());

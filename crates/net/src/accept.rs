@@ -2,6 +2,7 @@
 //! connection's own task. Nothing a peer does ends the loop, and neither does a lack of descriptors.
 
 mod failure;
+mod fronted;
 mod gate;
 
 use std::io;
@@ -11,12 +12,12 @@ use std::sync::Arc;
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::connection::Connection;
 use crate::limits::ACCEPT_BACKOFF;
 use crate::listen::Listen;
 use failure::Cure;
+use fronted::Fronted;
 pub use gate::{ConnectionLimits, ConnectionPermit, Counts, Gate, counted_as};
 
 /// A connection that passed the gate.
@@ -44,7 +45,8 @@ pub struct AcceptLoop<L = TcpListener> {
 }
 
 impl<L: Listen> AcceptLoop<L> {
-    /// Accepts until `shutdown` drains, then closes the listener; connections live on in [`AcceptLoop::tasks`].
+    /// Accepts until `shutdown` drains, then closes the listener; connections live on in [`AcceptLoop::tasks`]. What comes
+    /// from a load balancer that the gate trusts must say first whom it comes from.
     /// While the gate is full nothing is accepted: new connections wait in the kernel.
     ///
     /// `handler` runs in the connection's task, so it may take its time, and a panic in it ends that connection only.
@@ -58,25 +60,44 @@ impl<L: Listen> AcceptLoop<L> {
             tokio::select! {
                 biased;
                 () = shutdown.draining() => return,
-                accepted = self.next() => {
+                arrived = self.next() => {
                     let handler = Arc::clone(&handler);
-                    self.tasks.spawn(self.name, async move { handler(accepted).await });
+                    match arrived {
+                        Arrived::Admitted(accepted) => {
+                            self.tasks.spawn(self.name, async move { handler(accepted).await });
+                        }
+                        Arrived::Fronted(fronted) => {
+                            let (gate, draining) = (self.gate.clone(), shutdown.clone());
+                            self.tasks.spawn(self.name, async move {
+                                // Boxed: no connection has room for it later.
+                                if let Some(accepted) = Box::pin(fronted.introduced(&gate, draining)).await {
+                                    handler(accepted).await;
+                                }
+                            });
+                        }
+                    }
                 }
             }
         }
     }
 
     /// The next connection that may come in.
-    async fn next(&self) -> Accepted<L::Connection> {
+    async fn next(&self) -> Arrived<L::Connection> {
         let mut failed_in_a_row = 0_u64;
         loop {
             let place = self.gate.place().await;
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
                     failed_in_a_row = 0;
-                    if let Some(accepted) = self.admit(stream, peer, place) {
-                        return accepted;
+                    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+                    if self.gate.is_trusted(peer.ip()) {
+                        return Arrived::Fronted(Fronted { stream, front: peer, place });
                     }
+                    if let Some(permit) = self.gate.admit(peer.ip(), place) {
+                        stream.tune();
+                        return Arrived::Admitted(Accepted { stream, peer, permit });
+                    }
+                    refuse(&stream, peer);
                 }
                 Err(error) => {
                     drop(place);
@@ -85,23 +106,6 @@ impl<L: Listen> AcceptLoop<L> {
                 }
             }
         }
-    }
-
-    fn admit<S: Connection>(
-        &self,
-        stream: S,
-        peer: SocketAddr,
-        place: OwnedSemaphorePermit,
-    ) -> Option<Accepted<S>> {
-        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-        let Some(permit) = self.gate.admit(peer.ip(), place) else {
-            tracing::debug!(%peer, "too many connections from this address");
-            // Without it every refused connection would stay behind in TIME_WAIT.
-            stream.reset_on_drop();
-            return None;
-        };
-        stream.tune();
-        Some(Accepted { stream, peer, permit })
     }
 
     async fn recover(&self, error: &io::Error, failed_in_a_row: u64) {
@@ -117,6 +121,20 @@ impl<L: Listen> AcceptLoop<L> {
             }
         }
     }
+}
+
+/// Who is at the other end.
+enum Arrived<S> {
+    /// Whoever connected.
+    Admitted(Accepted<S>),
+    /// Somebody behind a load balancer, who is not known yet.
+    Fronted(Fronted<S>),
+}
+
+/// Says no to one of too many. Without a reset every refused connection would stay behind in `TIME_WAIT`.
+fn refuse<S: Connection>(stream: &S, peer: SocketAddr) {
+    tracing::debug!(%peer, "too many connections from this address");
+    stream.reset_on_drop();
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ pub mod hello;
 pub mod io;
 pub mod limits;
 pub mod listen;
+pub mod network;
 pub mod proxy_protocol;
 pub mod rate;
 pub mod socket;

@@ -16,6 +16,15 @@ pub const HELLO_BYTES_MAX: usize = 16 * 1024;
 /// Bytes by which the buffer for the `ClientHello` grows, up to [`HELLO_BYTES_MAX`].
 pub const HELLO_READ_BYTES: usize = 2 * 1024;
 
+/// Longest header of the PROXY protocol's version 1, its end included: what the protocol allows.
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+
+/// Longest header of version 2. What every sender can send in one segment fits.
+pub const PROXY_HEADER_BYTES_MAX: usize = 536;
+
+/// From the accepted connection of a trusted load balancer to the end of its header.
+pub const PROXY_HEADER_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Largest PEM file that is read: certificate chain, key or roots.
 pub const PEM_BYTES_MAX: u64 = 1024 * 1024;
 

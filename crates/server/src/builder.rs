@@ -10,6 +10,7 @@ use adit_authority::{Admission, Directory, Unavailable, Usage};
 use adit_domain::id::NodeId;
 use adit_domain::{Hostname, Timestamp};
 use adit_net::listen::Listen;
+use adit_net::network::Network;
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::Tasks;
 use adit_web::HttpService;
@@ -45,6 +46,7 @@ pub struct Builder {
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
     memory_bytes_max: Option<u64>,
     drain_deadline: Duration,
+    trusted_proxies: Vec<Network>,
 }
 
 /// Why a node did not start, or ended early.
@@ -84,6 +86,7 @@ impl Builder {
             metering: None,
             memory_bytes_max: None,
             drain_deadline: DRAIN_DEADLINE,
+            trusted_proxies: Vec::new(),
         }
     }
 
@@ -136,6 +139,14 @@ impl Builder {
         self
     }
 
+    /// Load balancers in these networks stand before the node: each of their connections begins with a header of the PROXY
+    /// protocol, and whoever that names is the visitor or agent. Nobody else is believed one.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: Vec<Network>) -> Self {
+        self.trusted_proxies = networks;
+        self
+    }
+
     /// The memory that this process may use, in bytes, where it is not what its control group or the machine gives.
     #[must_use]
     pub const fn memory_max(mut self, bytes: u64) -> Self {
@@ -158,7 +169,7 @@ impl Builder {
             known: KnownNames::default(),
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
-            gate: ingress::gate(ceilings.descriptors),
+            gate: ingress::gate(ceilings.descriptors, &self.trusted_proxies),
             shares: Shares::new(self.mux.budget.clone()),
             overload: Arc::default(),
             handshakes: Handshakes::default(),

@@ -12,6 +12,7 @@ use adit_net::connection::Connection;
 use adit_net::hello::{self, ClientHello};
 use adit_net::io::{Buffered, Plain, Replay};
 use adit_net::listen::Listen;
+use adit_net::network::Network;
 use adit_net::tls;
 use adit_process::shutdown::Shutdown;
 use adit_web::hygiene::Scheme;
@@ -60,14 +61,15 @@ enum IngressError {
     Exporter(#[source] rustls::Error),
 }
 
-/// The gate of one listener.
-pub(crate) fn gate(descriptors: u64) -> Gate {
+/// The gate of the node's listeners, which believes load balancers in these networks whom a connection comes from.
+pub(crate) fn gate(descriptors: u64, trusted: &[Network]) -> Gate {
     // The node's own files must open whoever connects.
     let beside = descriptors.saturating_mul(CONNECTIONS_OF_DESCRIPTORS_PERCENT) / 100;
     Gate::new(ConnectionLimits {
         connections_max: usize::try_from(beside).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX),
         per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
     })
+    .trusting(trusted)
 }
 
 /// Accepts plain HTTP from visitors until the node drains.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::network::Network;
+
 /// What a gate lets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
@@ -34,6 +36,7 @@ pub struct Counts {
 pub struct Gate {
     limits: ConnectionLimits,
     places: Arc<Semaphore>,
+    trusted: Arc<[Network]>,
     shared: Arc<Shared>,
 }
 
@@ -41,6 +44,7 @@ pub struct Gate {
 struct Shared {
     accepted: AtomicU64,
     refused: AtomicU64,
+    unintroduced: AtomicU64,
     failed: AtomicU64,
     live: AtomicUsize,
     open: Mutex<HashMap<IpAddr, u32>>,
@@ -51,7 +55,15 @@ impl Gate {
     #[must_use]
     pub fn new(limits: ConnectionLimits) -> Self {
         let places = limits.connections_max.min(Semaphore::MAX_PERMITS);
-        Self { limits, places: Arc::new(Semaphore::new(places)), shared: Arc::default() }
+        let (places, trusted) = (Arc::new(Semaphore::new(places)), Arc::default());
+        Self { limits, places, trusted, shared: Arc::default() }
+    }
+
+    /// Believes load balancers at these addresses whom a connection comes from. They must say so, with the PROXY protocol,
+    /// on each connection.
+    #[must_use]
+    pub fn trusting(self, networks: &[Network]) -> Self {
+        Self { trusted: networks.into(), ..self }
     }
 
     /// What went through so far.
@@ -77,6 +89,21 @@ impl Gate {
         }
     }
 
+    /// Whether a load balancer that is believed is at this address.
+    pub(super) fn is_trusted(&self, ip: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(ip))
+    }
+
+    /// The permit for a connection of a load balancer's own.
+    pub(super) fn admit_front(&self, place: OwnedSemaphorePermit) -> ConnectionPermit {
+        self.permit(None, place)
+    }
+
+    /// How many connections of trusted load balancers did not say whom they come from, this one included.
+    pub(super) fn count_unintroduced(&self) -> u64 {
+        self.shared.unintroduced.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
     /// The permit for a connection from `ip`, unless that address has its share already.
     pub(super) fn admit(&self, ip: IpAddr, place: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
         let address = counted_as(ip);
@@ -91,9 +118,13 @@ impl Gate {
         }
         *count = count.saturating_add(1);
         drop(open);
+        Some(self.permit(Some(address), place))
+    }
+
+    fn permit(&self, address: Option<IpAddr>, place: OwnedSemaphorePermit) -> ConnectionPermit {
         self.shared.accepted.fetch_add(1, Ordering::Relaxed);
         self.shared.live.fetch_add(1, Ordering::Relaxed);
-        Some(ConnectionPermit { address, shared: Arc::clone(&self.shared), _place: place })
+        ConnectionPermit { address, shared: Arc::clone(&self.shared), _place: place }
     }
 
     pub(super) fn count_failure(&self) {
@@ -111,7 +142,8 @@ impl Shared {
 /// One connection's place. Dropping it gives the place back.
 #[derive(Debug)]
 pub struct ConnectionPermit {
-    address: IpAddr,
+    /// Under which it counts, if it does.
+    address: Option<IpAddr>,
     shared: Arc<Shared>,
     _place: OwnedSemaphorePermit,
 }
@@ -119,11 +151,12 @@ pub struct ConnectionPermit {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.shared.live.fetch_sub(1, Ordering::Relaxed);
+        let Some(address) = self.address else { return };
         let mut open = self.shared.open();
-        if let Some(count) = open.get_mut(&self.address) {
+        if let Some(count) = open.get_mut(&address) {
             *count = count.saturating_sub(1);
         }
-        forget_if_none(&mut open, self.address);
+        forget_if_none(&mut open, address);
     }
 }
 

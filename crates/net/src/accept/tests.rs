@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod fronted;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,9 +33,17 @@ where
     H: Fn(Accepted) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
+    run_at(Gate::new(limits), handler)
+}
+
+fn run_at<H, F>(gate: Gate, handler: H) -> Running
+where
+    H: Fn(Accepted) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send + 'static,
+{
     let listener = listen::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    let (gate, tasks) = (Gate::new(limits), Tasks::new("connections"));
+    let tasks = Tasks::new("connections");
     let (trigger, shutdown) = Shutdown::new();
     let accept = AcceptLoop { name: "visitor", listener, gate: gate.clone(), tasks: tasks.clone() };
     let ends = Tasks::new("listeners").spawn("listener", accept.run(shutdown, handler));
