@@ -15,6 +15,7 @@ use adit_wire::ALPN;
 use adit_wire::capability::{AgentKey, KeyError};
 use thiserror::Error;
 
+use crate::certificate::{Certificate, CertificateError};
 use crate::event::{Event, Events, SCHEMA};
 use crate::forward::Forwarder;
 use crate::identity::Identity;
@@ -23,6 +24,7 @@ use crate::orders::Orders;
 use crate::public_url::PublicUrl;
 use crate::runner::{Outcome, Runner};
 use crate::server_address::ServerAddress;
+use crate::terminate::Terminator;
 use crate::upstream::Upstream;
 use crate::upstream::dial::Dialler;
 
@@ -31,6 +33,7 @@ pub struct Agent {
     orders: Orders,
     identity: Identity,
     dialler: Dialler,
+    terminator: Option<Terminator>,
 }
 
 /// Collects what an agent needs.
@@ -42,6 +45,7 @@ pub struct Builder {
     roots: Roots,
     network: Arc<dyn Dial>,
     proxy_protocol: Option<ProxyVersion>,
+    certificate: Option<Certificate>,
 }
 
 /// Why an agent cannot be built.
@@ -80,6 +84,7 @@ impl Agent {
             roots: Roots::public(),
             network: Arc::new(Tcp),
             proxy_protocol: None,
+            certificate: None,
         }
     }
 
@@ -95,7 +100,7 @@ impl Agent {
             upstream: self.orders.upstream.to_string(),
             instance: self.identity.instance,
         });
-        let forwarder = Forwarder::new(self.dialler, emitter.clone());
+        let forwarder = Forwarder::new(self.dialler, self.terminator, emitter.clone());
         let runner = Runner::new(self.orders, self.identity, forwarder, emitter, shutdown);
         (Handle { trigger, task: tasks.spawn("agent", runner.run()) }, events)
     }
@@ -151,6 +156,16 @@ impl Builder {
         Ok(self)
     }
 
+    /// Speaks TLS with visitors of a `tls` endpoint, with the chain and the key in two PEM files, and brings what they say in
+    /// it to the upstream. Without it TLS is the upstream's own. The files are read again when they change.
+    ///
+    /// # Errors
+    /// A file cannot be read or used, or others may read the key.
+    pub fn certificate(mut self, chain: &Path, key: &Path) -> Result<Self, CertificateError> {
+        self.certificate = Some(Certificate::load(chain, key)?);
+        Ok(self)
+    }
+
     /// How the server, its nodes and the upstream are reached, instead of TCP.
     pub fn network(mut self, network: Arc<dyn Dial>) -> Self {
         self.network = network;
@@ -175,7 +190,9 @@ impl Builder {
         let proxy_protocol = self.proxy_protocol.filter(|_| raw);
         let dialler =
             Dialler::new(self.orders.upstream.clone(), self.network)?.proxy_protocol(proxy_protocol);
-        Ok(Agent { orders: self.orders, identity, dialler })
+        let is_tls = self.orders.upstream.kind() == EndpointKind::Tls;
+        let terminator = self.certificate.filter(|_| is_tls).map(Terminator::new).transpose()?;
+        Ok(Agent { orders: self.orders, identity, dialler, terminator })
     }
 }
 

@@ -127,6 +127,9 @@ impl<'a> Connection<'a> {
             Ok(bound) => {
                 self.rota.succeeded();
                 presence.opened(&session, &bound, was_told);
+                if let Some(certificate) = self.shared.work.forwarder.certificate() {
+                    certificate.serves(&bound.hostname);
+                }
                 Ok((session, bound))
             }
             Err(error) => {

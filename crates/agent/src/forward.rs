@@ -1,7 +1,6 @@
 //! One visitor's stream, from its arrival to the end of the connection to the upstream.
 
-use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_domain::id::EndpointId;
 use adit_domain::{EndpointKind, Epoch, UpstreamProtocol};
@@ -11,25 +10,33 @@ use adit_net::io::{Guarded, Socket};
 use adit_net::tls::HandshakeError;
 use adit_wire::record::AbortCode;
 use adit_wire::stream::StreamKind;
-use tokio::io::AsyncWriteExt as _;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
+use crate::certificate::Certificate;
 use crate::event::{Emitter, Event, UpstreamTrouble};
-use crate::limits::{UPSTREAM_DIAL, UPSTREAM_EVENT_EVERY};
+use crate::limits::UPSTREAM_EVENT_EVERY;
 use crate::setback::chain;
-use crate::upstream::dial::{Dialled, Dialler, UpstreamDialError};
+use crate::terminate::{Place, Terminator};
+use crate::upstream::dial::{Dialled, Dialler, UpstreamDialError, introduce};
 
 /// Takes streams to the upstream. Where that is was decided when the agent started; nothing in a stream changes it.
 pub(crate) struct Forwarder {
     dialler: Dialler,
+    /// Speaks TLS with visitors, for an upstream that does not.
+    terminator: Option<Terminator>,
     emitter: Emitter,
     /// When the user was last told of the trouble that lasts.
     told: Mutex<Option<Instant>>,
 }
 
 impl Forwarder {
-    pub(crate) const fn new(dialler: Dialler, emitter: Emitter) -> Self {
-        Self { dialler, emitter, told: Mutex::new(None) }
+    pub(crate) const fn new(dialler: Dialler, terminator: Option<Terminator>, emitter: Emitter) -> Self {
+        Self { dialler, terminator, emitter, told: Mutex::new(None) }
+    }
+
+    /// What visitors are shown, if the agent speaks TLS with them.
+    pub(crate) fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.terminator.as_ref().map(Terminator::certificate)
     }
 
     /// Serves one stream. Only one that is for `endpoint` in `epoch` reaches the upstream.
@@ -44,13 +51,22 @@ impl Forwarder {
             stream.abort(AbortCode::NotBound);
             return;
         }
+        let terminating = match self.terminator.as_ref().map(|terminator| (terminator, terminator.place())) {
+            Some((_, None)) => {
+                tracing::debug!(request = %header.request, "too many TLS handshakes at once");
+                stream.abort(AbortCode::Limit);
+                return;
+            }
+            Some((terminator, Some(place))) => Some((terminator, place)),
+            None => None,
+        };
         match self.dialler.dial().await {
             Ok(dialled) => {
                 self.reached();
                 let first = self.dialler.first_bytes(header.visitor);
                 let end = match dialled {
-                    Dialled::Plain(io) => carry(stream, io, &first).await,
-                    Dialled::Tls(io) => carry(stream, io, &first).await,
+                    Dialled::Plain(io) => carry(stream, io, &first, terminating).await,
+                    Dialled::Tls(io) => carry(stream, io, &first, terminating).await,
                 };
                 tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a stream ended");
             }
@@ -118,14 +134,6 @@ impl Forwarder {
     }
 }
 
-async fn introduce<T: Socket>(upstream: &mut T, first: &[u8]) -> io::Result<()> {
-    let written = async {
-        upstream.write_all(first).await?;
-        upstream.flush().await
-    };
-    timeout(UPSTREAM_DIAL, written).await?
-}
-
 /// Says that the upstream was not reached. If that does not arrive, the stream is cut, which says no more.
 async fn answer_no(mut stream: Stream, answer: Answer) {
     if let Err(error) = stream.send_answer(answer).await {
@@ -134,7 +142,15 @@ async fn answer_no(mut stream: Stream, answer: Answer) {
 }
 
 /// `first` goes to the upstream before anything of the visitor's.
-async fn carry<T: Socket>(mut stream: Stream, mut upstream: Guarded<T>, first: &[u8]) -> PumpEnd {
+async fn carry<T: Socket>(
+    mut stream: Stream,
+    mut upstream: Guarded<T>,
+    first: &[u8],
+    terminating: Option<(&Terminator, Place<'_>)>,
+) -> PumpEnd {
+    if let Some((terminator, place)) = terminating {
+        return terminator.carry(stream, upstream, first, place).await;
+    }
     if let Err(error) = introduce(upstream.io(), first).await {
         tracing::debug!(%error, "the upstream does not take the visitor's address");
         stream.abort(AbortCode::UpstreamBroken);

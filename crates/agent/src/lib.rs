@@ -23,6 +23,7 @@
 mod agent;
 pub mod agent_key;
 mod backoff;
+mod certificate;
 pub mod config;
 mod connect;
 mod connection;
@@ -43,10 +44,12 @@ mod runner;
 mod server_address;
 mod session;
 mod setback;
+mod terminate;
 mod upstream;
 
 pub use adit_net::proxy_protocol::ProxyVersion;
 pub use agent::{Agent, BuildError, Builder, Handle};
+pub use certificate::CertificateError;
 pub use event::{Event, Events, Reason, SCHEMA, UpstreamTrouble};
 pub use exit::ExitStatus;
 pub use host_port::HostPortError;

@@ -27,6 +27,18 @@ pub const NODES_MAX: usize = 64;
 /// Connection set-up to the upstream, including its name look-up and, for `https`, its TLS handshake.
 pub const UPSTREAM_DIAL: Duration = Duration::from_secs(10);
 
+/// TLS handshake of a visitor with the agent, where the agent speaks TLS with visitors.
+pub const VISITOR_HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Such handshakes at a time. Each may hold a hello of 64 KiB; a visitor beyond is cut.
+pub const VISITOR_HANDSHAKES_MAX: usize = 512;
+
+/// Bytes that each direction moves at a time where the agent speaks TLS with visitors: what a TLS record holds.
+pub const FERRY_BYTES: usize = 16 * 1024;
+
+/// How often the agent looks whether the files of its certificate have changed.
+pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
+
 /// First ceiling of the delay before the agent comes back.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
 

@@ -63,6 +63,10 @@ impl Runner {
 
     /// What is said to one connection for good holds for all.
     async fn live(&self) -> Outcome {
+        let work = &self.shared.work;
+        if let Some(certificate) = work.forwarder.certificate() {
+            drop(work.tasks.spawn("certificate", Arc::clone(certificate).watch(self.emitter.clone())));
+        }
         let numbers = 0..self.shared.orders.connections;
         let mut connections: FuturesUnordered<_> =
             numbers.map(|number| Connection::new(&self.shared, number).run()).collect();

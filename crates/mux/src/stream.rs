@@ -171,8 +171,8 @@ impl Stream {
         self.inbound.consume(bytes);
     }
 
-    /// Ready when the peer has let go of the stream, also while nobody reads or writes.
-    pub(crate) fn poll_severed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the peer has let go of the stream, also while nobody reads or writes. Wakes whoever writes.
+    pub fn poll_severed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.seat.parked().writer.register(cx.waker());
         if self.seat.is_severed() { Poll::Ready(()) } else { Poll::Pending }
     }

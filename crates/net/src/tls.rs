@@ -11,7 +11,9 @@ mod resolve;
 mod roots;
 mod validity;
 
-pub use config::{TlsConfigError, agent_client, agent_server, http_client, public_server};
+pub use config::{
+    TlsConfigError, agent_client, agent_server, http_client, public_server, terminating_server,
+};
 pub use dev_ca::{DevCa, DevCaError, DevLeaves};
 pub use handshake::{HandshakeError, accept, connect, exporter};
 pub use pem::PemError;

@@ -1,18 +1,20 @@
 //! Connecting to the upstream. A connection that is dropped before it was carried to its end is reset, so that the
 //! upstream cannot take what it got for the whole.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use adit_domain::UpstreamProtocol;
 use adit_net::connection::Connection;
 use adit_net::dial::{Dial, DialError};
-use adit_net::io::Guarded;
+use adit_net::io::{Guarded, Socket};
 use adit_net::proxy_protocol::{self, ProxyVersion};
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use rustls::{AlertDescription, ClientConfig};
 use thiserror::Error;
-use tokio::time::Instant;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 use super::{Scheme, Upstream, any_certificate};
@@ -115,4 +117,19 @@ impl Dialler {
         }
         Ok(Dialled::Tls(Guarded::new(Box::new(stream))))
     }
+}
+
+/// Writes what the upstream is to hear first, within [`UPSTREAM_DIAL`].
+///
+/// # Errors
+/// The upstream does not take it.
+pub(crate) async fn introduce<T: Socket>(upstream: &mut T, first: &[u8]) -> io::Result<()> {
+    if first.is_empty() {
+        return Ok(());
+    }
+    let written = async {
+        upstream.write_all(first).await?;
+        upstream.flush().await
+    };
+    timeout(UPSTREAM_DIAL, written).await?
 }

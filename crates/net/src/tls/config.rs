@@ -32,7 +32,25 @@ pub enum TlsConfigError {
 /// # Errors
 /// The system has no randomness for ticket keys.
 pub fn public_server(resolver: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, TlsConfigError> {
-    let mut config = server(resolver, &[&TLS13, &TLS12], &VISITOR_PROTOCOLS)?;
+    for_visitors(resolver, &VISITOR_PROTOCOLS)
+}
+
+/// For visitors of a service that knows nothing of TLS: as [`public_server`], but without a word about what is spoken on
+/// top. No protocol is chosen by ALPN (RFC 7301), so that a browser speaks HTTP/1.1 and every other client what it came for.
+///
+/// # Errors
+/// The system has no randomness for ticket keys.
+pub fn terminating_server(
+    resolver: Arc<dyn ResolvesServerCert>,
+) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    for_visitors(resolver, &[])
+}
+
+fn for_visitors(
+    resolver: Arc<dyn ResolvesServerCert>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ServerConfig>, TlsConfigError> {
+    let mut config = server(resolver, &[&TLS13, &TLS12], protocols)?;
     config.ticketer = aws_lc_rs::Ticketer::new().map_err(TlsConfigError::Tickets)?;
     Ok(Arc::new(config))
 }

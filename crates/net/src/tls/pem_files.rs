@@ -25,9 +25,21 @@ impl PemFiles {
     /// # Errors
     /// Says which file is wrong, how, and what to do.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, PemError> {
+        Self::load_with_key(certificate, key, &Secret::new(pem::read(key)?))
+    }
+
+    /// The same, with the content of the key's file, for those who have rules about how that is read.
+    ///
+    /// # Errors
+    /// Says which file is wrong, how, and what to do.
+    pub fn load_with_key(
+        certificate: &Path,
+        key: &Path,
+        key_pem: &Secret<Vec<u8>>,
+    ) -> Result<Self, PemError> {
         let (certificate_origin, key_origin) = (certificate.display().to_string(), key.display().to_string());
         let chain = pem::certificates(&certificate_origin, &pem::read(certificate)?)?;
-        let secret = pem::private_key(&key_origin, &Secret::new(pem::read(key)?))?;
+        let secret = pem::private_key(&key_origin, key_pem)?;
         match CertifiedKey::from_der(chain, secret, &provider()) {
             Ok(key) => Ok(Self { key: Arc::new(key) }),
             Err(rustls::Error::InconsistentKeys(_)) => {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroU16;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use adit_agent::{HostHeader, HttpVersion, ProxyVersion, PublicUrl, Upstream};
@@ -64,7 +64,7 @@ pub enum Command {
     Http(Http),
     /// Forward a public TCP port to a local service
     Tcp(Tcp),
-    /// Forward a public TLS address to a local service that has the key
+    /// Forward a public TLS address to a local service; keys stay here
     Tls(Tls),
     /// Look at or change the configuration
     #[command(subcommand)]
@@ -127,6 +127,20 @@ pub struct Tls {
     pub upstream: Upstream,
     #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse_tls)]
     pub url: Option<PublicUrl>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "key",
+        help = "PEM file with a certificate for the address: the agent\nspeaks TLS, and the local service need not"
+    )]
+    pub cert: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "cert",
+        help = "PEM file with the key of the certificate; both are read\nagain when they change"
+    )]
+    pub key: Option<PathBuf>,
     #[arg(long, value_name = "VERSION", help = PROXY_PROTOCOL)]
     pub proxy_protocol: Option<Proxy>,
     #[command(flatten)]
@@ -174,6 +188,8 @@ pub struct Order<'a> {
     pub url: Option<&'a PublicUrl>,
     pub port: Option<NonZeroU16>,
     pub proxy_protocol: Option<Proxy>,
+    /// Certificate and key.
+    pub certificate: Option<(&'a Path, &'a Path)>,
     pub version: HttpVersion,
     pub host_header: Option<&'a HostHeader>,
     pub running: &'a Running,
@@ -181,8 +197,16 @@ pub struct Order<'a> {
 
 impl<'a> Order<'a> {
     const fn new(upstream: &'a Upstream, url: Option<&'a PublicUrl>, running: &'a Running) -> Self {
-        let (port, proxy_protocol, host_header) = (None, None, None);
-        Self { upstream, url, port, proxy_protocol, version: HttpVersion::Http1, host_header, running }
+        Self {
+            upstream,
+            url,
+            port: None,
+            proxy_protocol: None,
+            certificate: None,
+            version: HttpVersion::Http1,
+            host_header: None,
+            running,
+        }
     }
 
     /// The local service, and how it is spoken to.
@@ -214,10 +238,11 @@ impl Tcp {
 }
 
 impl Tls {
-    pub const fn order(&self) -> Order<'_> {
-        let Self { upstream, url, proxy_protocol, running } = self;
+    pub fn order(&self) -> Order<'_> {
+        let Self { upstream, url, cert, key, proxy_protocol, running } = self;
         let order = Order::new(upstream, url.as_ref(), running);
-        Order { proxy_protocol: *proxy_protocol, ..order }
+        let certificate = cert.as_deref().zip(key.as_deref());
+        Order { proxy_protocol: *proxy_protocol, certificate, ..order }
     }
 }
 

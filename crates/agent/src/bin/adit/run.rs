@@ -93,6 +93,9 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
         let named_by = |error| usage(&format!("{} (named by {})", chain(&error), ca_file.source), "");
         builder = builder.ca_file(&ca_file.value).map_err(named_by)?;
     }
+    if let Some((chain_file, key_file)) = order.certificate {
+        builder = builder.certificate(chain_file, key_file).map_err(|error| usage(&chain(&error), ""))?;
+    }
     let agent = builder.build().map_err(|error| broken(&chain(&error)))?;
     let warning = loaded
         .not_kept
