@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use adit_domain::id::InstanceId;
-use adit_domain::{ApiKey, EndpointKind, Pooling};
+use adit_domain::{ApiKey, EndpointKind, Handling, Pooling, Retry, Reuse};
 use adit_net::dial::{Dial, Tcp};
 use adit_net::proxy_protocol::ProxyVersion;
 use adit_net::tls::{PemError, Roots, TlsConfigError, agent_client, http_client};
@@ -76,6 +76,7 @@ impl Agent {
             port: None,
             connections: CONNECTIONS_DEFAULT,
             pooling: None,
+            handling: Handling::default(),
         };
         Builder {
             orders,
@@ -127,10 +128,17 @@ impl Builder {
         self
     }
 
-    /// Tells the upstream where each visitor comes from, with the PROXY protocol. Only for upstreams of which the bytes
-    /// are carried as they are: connections to an HTTP upstream serve many visitors.
+    /// Tells the upstream where each visitor comes from, with the PROXY protocol, at the start of each connection. For an
+    /// HTTP upstream every request then has a connection of its own.
     pub const fn proxy_protocol(mut self, version: Option<ProxyVersion>) -> Self {
         self.proxy_protocol = version;
+        self.orders.handling.reuse = if version.is_some() { Reuse::Off } else { Reuse::Shared };
+        self
+    }
+
+    /// What becomes of an HTTP request that got no response and that the upstream may have acted on.
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.orders.handling.retry = retry;
         self
     }
 
@@ -186,10 +194,8 @@ impl Builder {
             http_tls: http_client(&self.roots, &[b"http/1.1"])?,
             node_tls: Arc::clone(&agent_client(&self.roots, ALPN)?),
         };
-        let raw = self.orders.upstream.kind() != EndpointKind::Http;
-        let proxy_protocol = self.proxy_protocol.filter(|_| raw);
         let dialler =
-            Dialler::new(self.orders.upstream.clone(), self.network)?.proxy_protocol(proxy_protocol);
+            Dialler::new(self.orders.upstream.clone(), self.network)?.proxy_protocol(self.proxy_protocol);
         let is_tls = self.orders.upstream.kind() == EndpointKind::Tls;
         let terminator = self.certificate.filter(|_| is_tls).map(Terminator::new).transpose()?;
         Ok(Agent { orders: self.orders, identity, dialler, terminator })

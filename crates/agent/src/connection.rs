@@ -202,6 +202,7 @@ impl<'a> Connection<'a> {
             instance: identity.instance,
             prior_epoch,
             pooling: orders.pooling,
+            handling: orders.handling,
         }
     }
 

@@ -60,13 +60,13 @@ impl Forwarder {
             Some((terminator, Some(place))) => Some((terminator, place)),
             None => None,
         };
-        match self.dialler.dial().await {
+        let first = self.dialler.first_bytes(header.visitor);
+        match self.dialler.dial(&first).await {
             Ok(dialled) => {
                 self.reached();
-                let first = self.dialler.first_bytes(header.visitor);
                 let end = match dialled {
                     Dialled::Plain(io) => carry(stream, io, &first, terminating).await,
-                    Dialled::Tls(io) => carry(stream, io, &first, terminating).await,
+                    Dialled::Tls(io) => carry(stream, io, &[], terminating).await,
                 };
                 tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a stream ended");
             }

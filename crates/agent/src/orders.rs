@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use adit_domain::Pooling;
+use adit_domain::{Handling, Pooling};
 
 use crate::public_url::PublicUrl;
 use crate::server_address::ServerAddress;
@@ -19,4 +19,6 @@ pub(crate) struct Orders {
     pub(crate) connections: usize,
     /// How the endpoint is shared with other agents, if it is.
     pub(crate) pooling: Option<Pooling>,
+    /// How requests to the upstream are handled.
+    pub(crate) handling: Handling,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, UpstreamProtocol};
+use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, UpstreamProtocol};
 use adit_mux::{
     Arrival, Budget, CloseReason, Config, ControlReceiver, ControlSender, Incoming, SendError, connect,
 };
@@ -49,6 +49,8 @@ pub(crate) struct Want {
     pub(crate) prior_epoch: Epoch,
     /// How it shares the endpoint with other agents, if it does.
     pub(crate) pooling: Option<Pooling>,
+    /// How requests to the upstream are handled.
+    pub(crate) handling: Handling,
 }
 
 /// A connection that a node has accepted, with the mux on it.
@@ -138,6 +140,7 @@ impl Session {
             instance: want.instance,
             prior_epoch: want.prior_epoch,
             pooling: want.pooling,
+            handling: want.handling,
         };
         self.control.send(&Frame::Bind(bind)).await.map_err(Ended::from)?;
         timeout(BIND, self.bind_answer()).await.map_err(|_elapsed| BindError::Deadline)?

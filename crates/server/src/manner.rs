@@ -1,6 +1,6 @@
 //! How an agent wants its upstream spoken to.
 
-use adit_domain::UpstreamProtocol;
+use adit_domain::{Handling, Retry, Reuse, UpstreamProtocol};
 use adit_process::tasks::Tasks;
 use adit_web::client::{self, Sender};
 use adit_web::hygiene::{self, Forwarded, Scheme};
@@ -19,6 +19,7 @@ pub(crate) struct Manner {
     protocol: UpstreamProtocol,
     /// Sent in the place of the visitor's.
     host: Option<Authority>,
+    handling: Handling,
 }
 
 /// A host header that is none.
@@ -42,12 +43,23 @@ impl Manner {
                 Some(host).filter(|_| is_plain && has_port).ok_or(NoHost).map(Some)?
             }
         };
-        Ok(Self { protocol: bind.upstream, host })
+        Ok(Self { protocol: bind.upstream, host, handling: bind.handling })
     }
 
     /// Whether a connection to the upstream can change to another protocol, such as WebSocket.
     pub(crate) fn can_upgrade(&self) -> bool {
         self.protocol == UpstreamProtocol::Http1
+    }
+
+    /// Whether a connection may carry a request after another. One that was used before may be about to end, and what is
+    /// lost with it must be sent again.
+    pub(crate) fn reuses_connections(&self) -> bool {
+        self.handling == Handling { reuse: Reuse::Shared, retry: Retry::Safe }
+    }
+
+    /// Whether a request that the upstream may have acted on may be sent again.
+    pub(crate) fn sends_again(&self) -> bool {
+        self.handling.retry == Retry::Safe
     }
 
     /// Starts to speak HTTP on a stream. What goes on beside the sender are such tasks; they end when the sender
@@ -97,7 +109,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use adit_domain::id::InstanceId;
-    use adit_domain::{EndpointKind, Epoch, UpstreamProtocol};
+    use adit_domain::{EndpointKind, Epoch, Handling, Retry, Reuse, UpstreamProtocol};
     use adit_wire::control::Bind;
     use http::HeaderMap;
     use http::header::HOST;
@@ -116,6 +128,20 @@ mod tests {
             instance: InstanceId::new(),
             prior_epoch: Epoch::NONE,
             pooling: None,
+            handling: Handling::default(),
+        }
+    }
+
+    #[test]
+    fn connections_are_used_again_where_that_harms_nobody() {
+        for (reuse, retry, reuses, again) in [
+            (Reuse::Shared, Retry::Safe, true, true),
+            (Reuse::Off, Retry::Safe, false, true),
+            (Reuse::Shared, Retry::Off, false, false),
+            (Reuse::Off, Retry::Off, false, false),
+        ] {
+            let manner = Manner::of(&Bind { handling: Handling { reuse, retry }, ..bind("") }).unwrap();
+            assert_eq!((manner.reuses_connections(), manner.sends_again()), (reuses, again));
         }
     }
 

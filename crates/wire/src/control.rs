@@ -11,7 +11,7 @@ mod text;
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, UpstreamProtocol};
+use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, UpstreamProtocol};
 use thiserror::Error;
 
 pub use body_error::BodyError;
@@ -105,6 +105,8 @@ pub struct Bind {
     pub prior_epoch: Epoch,
     /// To share the endpoint with other agents that ask for it too; none serves it alone.
     pub pooling: Option<Pooling>,
+    /// How requests to the upstream are handled.
+    pub handling: Handling,
 }
 
 /// The endpoint is the agent's, until an unbind or a newer epoch.

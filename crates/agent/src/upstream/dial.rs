@@ -78,9 +78,12 @@ impl Dialler {
     }
 
     /// What the upstream hears before a visitor's first byte. The visitor connected to the node's address, which nobody
-    /// tells the agent; the upstream's own stands for it.
+    /// tells the agent; the upstream's own stands for it. A stream without a visitor is the node's own, to try the upstream.
     pub(crate) fn first_bytes(&self, visitor: SocketAddr) -> Vec<u8> {
         let Some(version) = self.proxy_protocol else { return Vec::new() };
+        if visitor.ip().is_unspecified() {
+            return proxy_protocol::without_visitor(version);
+        }
         let same_family = |ip: &IpAddr| ip.is_ipv4() == visitor.is_ipv4();
         let ip = self.upstream.host().parse().ok().filter(same_family).unwrap_or(match visitor {
             SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -94,14 +97,16 @@ impl Dialler {
         &self.upstream
     }
 
-    /// Connects, within [`UPSTREAM_DIAL`] in all. Its name is resolved each time.
+    /// Connects, within [`UPSTREAM_DIAL`] in all. Its name is resolved each time. `first` is what the upstream is to hear
+    /// before anything else: before a TLS handshake too, so that it is written here; else it is the caller's to write.
     ///
     /// # Errors
     /// See [`UpstreamDialError`].
-    pub(crate) async fn dial(&self) -> Result<Dialled, UpstreamDialError> {
+    pub(crate) async fn dial(&self, first: &[u8]) -> Result<Dialled, UpstreamDialError> {
         let deadline = Instant::now() + UPSTREAM_DIAL;
-        let stream = self.network.dial(self.upstream.host(), self.upstream.port(), deadline).await?;
+        let mut stream = self.network.dial(self.upstream.host(), self.upstream.port(), deadline).await?;
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(Guarded::new(stream))) };
+        introduce(&mut stream, first).await.map_err(HandshakeError::Io)?;
         let handshake = tls::connect(Arc::clone(config), self.upstream.host(), stream, deadline);
         let stream = handshake.await.map_err(|error| match error {
             HandshakeError::Tls(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {

@@ -1,6 +1,6 @@
 //! The control stream: frames in order, bounded queues.
 
-use adit_domain::{EndpointKind, Epoch, id::InstanceId};
+use adit_domain::{EndpointKind, Epoch, Handling, id::InstanceId};
 use adit_mux::{CloseReason, Config, SendError, limits};
 use adit_wire::control::{Bind, Frame, GoodbyeReason, encode};
 use tokio::{io::duplex, time::Instant};
@@ -22,6 +22,7 @@ fn bind(request: u32) -> Frame {
         instance: InstanceId::from_bytes([3; 16]),
         prior_epoch: Epoch(0),
         pooling: None,
+        handling: Handling::default(),
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) enum Repeat {
     Once,
     /// The same, and it has been sent again already.
     Done,
+    /// Anything else, and whatever the agent wants never sent again.
     Never,
 }
 
@@ -174,6 +175,18 @@ mod tests {
             ),
             ("POST, the agent was lost", Delivery::Unknown, post, Next::Answer),
             ("GET, the agent was lost", Delivery::Unknown, get, Next::AwaitAgent),
+            (
+                "GET, the agent was lost that wants nothing sent again",
+                Delivery::Unknown,
+                Facts { repeat: Repeat::Never, others: Others::There, ..get },
+                Next::Answer,
+            ),
+            (
+                "GET, nothing to be sent again, and no upstream saw it",
+                Delivery::Unopened,
+                Facts { repeat: Repeat::Never, ..get },
+                Next::AwaitAgent,
+            ),
             ("GET, lost twice", Delivery::Unknown, Facts { repeat: Repeat::Done, ..post }, Next::Answer),
             ("GET, half an answer", Delivery::Answering, get, Next::Answer),
             (

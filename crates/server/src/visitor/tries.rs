@@ -194,7 +194,10 @@ impl<'a> Tries<'a> {
             || self.node.holds.find(self.hostname).is_some_and(|h| h.has_answered_within(UPSTREAM_UP_AGE));
         Facts {
             body: self.message.body.as_ref().map_or(Kept::Whole, Source::kept),
-            repeat: self.message.repeat,
+            repeat: match &failure.tunnel {
+                Some(tunnel) if !tunnel.manner.sends_again() => Repeat::Never,
+                _ => self.message.repeat,
+            },
             others: if is_there { Others::There } else { Others::None },
             upstream: if up_lately { Seen::Lately } else { Seen::NotLately },
         }
@@ -211,7 +214,7 @@ impl<'a> Tries<'a> {
     /// Waits until the agent owes an answer for too long and there is a better way. What may not be sent twice stays
     /// where it is: the agent may have it, and only its answers may be lost.
     async fn silence(&self, tunnel: &Tunnel, trace: &Trace) {
-        if self.message.repeat != Repeat::Once {
+        if self.message.repeat != Repeat::Once || !tunnel.manner.sends_again() {
             return std::future::pending().await;
         }
         let has_better = || {

@@ -140,8 +140,11 @@ impl Upstream {
         self.sharing
     }
 
-    /// Gives the connection back for the next request of whichever visitor.
+    /// Gives the connection back for the next request of whichever visitor, if its agent wants that.
     pub(super) fn into_pool(self) {
+        if !self.manner().reuses_connections() {
+            return;
+        }
         self.tunnel.pool.put(Idle { sender: self.sender, trace: self.trace });
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use adit_domain::Epoch;
 use adit_domain::id::{InstanceId, TenantId};
+use adit_domain::{Epoch, Handling};
 use adit_mux::{Answer, Config, Incoming, Stream};
 use adit_process::tasks::Tasks;
 use adit_server::limits::{HELD_BODY_BYTES_MAX, HOLD_AGENT, HOLD_REFUSED};
@@ -52,7 +52,8 @@ impl Place {
             if answer.status == Status::Ok {
                 let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
                 drop(Tasks::new("test agent").spawn("driver", driver.run()));
-                return TestAgent { incoming, control, instance, pooling: None };
+                let (pooling, handling) = (None, Handling::default());
+                return TestAgent { incoming, control, instance, pooling, handling };
             }
         }
     }

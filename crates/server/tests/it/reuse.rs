@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adit_domain::id::TenantId;
+use adit_domain::{Handling, Retry, Reuse};
 
 use crate::support::agent::{Identity, TestAgent};
 use crate::support::node::TestNode;
@@ -21,8 +22,17 @@ async fn endpoint<R>(reply: R) -> (TestNode, Arc<Seen>)
 where
     R: Fn(usize, usize, &str) -> Reply + Clone + Send + 'static,
 {
+    endpoint_with(Handling::default(), reply).await
+}
+
+/// The same, for an agent with wishes.
+async fn endpoint_with<R>(handling: Handling, reply: R) -> (TestNode, Arc<Seen>)
+where
+    R: Fn(usize, usize, &str) -> Reply + Clone + Send + 'static,
+{
     let node = TestNode::start();
     let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    agent.handling = handling;
     agent.bind(HOST).await;
     let seen = upstream::serve(agent.incoming, reply);
     // The session lives as long as its streams are taken; its control stream is not needed any more.
@@ -40,6 +50,34 @@ async fn one_connection_serves_many_visitors() {
         }
     }
     assert_eq!((seen.requests(), seen.streams()), (15, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_agent_wants_it_each_request_has_its_own() {
+    let handling = Handling { reuse: Reuse::Off, ..Handling::default() };
+    let (node, seen) = endpoint_with(handling, |_, _, _| Reply::Bytes(ok("", "hello"))).await;
+    for _ in 0..3 {
+        let mut visitor = Visitor::connect(node.http).await;
+        for _ in 0..3 {
+            assert_eq!(visitor.get(HOST, "/").await.body, "hello");
+        }
+    }
+    assert_eq!((seen.requests(), seen.streams()), (9, 9));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_upstream_may_have_seen_goes_out_again_unless_the_agent_forbids_it() {
+    let lost_once = |stream: usize, _: usize, _: &str| match stream {
+        0 => Reply::Cut,
+        _ => Reply::Bytes(ok("", "hello")),
+    };
+    for (retry, status, requests) in [(Retry::Safe, 200, 2), (Retry::Off, 502, 1)] {
+        let handling = Handling { retry, ..Handling::default() };
+        let (node, seen) = endpoint_with(handling, lost_once).await;
+        let mut visitor = Visitor::connect(node.http).await;
+        assert_eq!(visitor.get(HOST, "/").await.status(), status);
+        assert_eq!(seen.requests(), requests, "{retry:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

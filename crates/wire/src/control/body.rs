@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 
 use adit_domain::id::{EndpointId, InstanceId};
-use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Pooling, Sticky, UpstreamProtocol};
+use adit_domain::{
+    Balance, EndpointKind, Epoch, Handling, Hostname, Pooling, Retry, Reuse, Sticky, UpstreamProtocol,
+};
 use bincode::{Decode, Encode};
 
 use super::body_error::BodyError;
@@ -40,8 +42,10 @@ struct BindBlock {
     upstream: u16,
     balance: u8,
     sticky: u8,
+    reuse: u8,
+    retry: u8,
 }
-const BIND_LEN: usize = 36;
+const BIND_LEN: usize = 38;
 
 #[derive(Encode, Decode)]
 struct BoundBlock {
@@ -137,6 +141,8 @@ fn encode_bind(bind: &Bind, body: &mut Vec<u8>) -> Result<u8, EncodeError> {
         upstream: bind.upstream.code(),
         balance: bind.pooling.map_or(0, |pooling| pooling.balance.code()),
         sticky: bind.pooling.map_or(0, |pooling| pooling.sticky.code()),
+        reuse: bind.handling.reuse.code(),
+        retry: bind.handling.retry.code(),
     };
     let kind = put::<_, BIND_LEN>(BIND, &block, body);
     text::HOSTNAME.encode(bind.hostname.as_ref().map_or("", Hostname::as_str), body)?;
@@ -211,7 +217,7 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
     let kind = kind.ok_or(BodyError::Unknown { field: "endpoint kind", value: block.kind })?;
     let upstream = UpstreamProtocol::from_code(block.upstream)
         .ok_or(BodyError::Unknown { field: "upstream protocol", value: block.upstream })?;
-    let pooling = pooling(&block)?;
+    let (pooling, handling) = (pooling(&block)?, handling(&block)?);
     let (name, rest) = text::HOSTNAME.decode(rest)?;
     let hostname = if name.is_empty() { None } else { Some(text::hostname(name)?) };
     let (label, rest) = text::LABEL.decode(rest)?;
@@ -228,11 +234,11 @@ fn decode_bind(body: &[u8]) -> Result<Frame, BodyError> {
         instance: InstanceId::from_bytes(block.instance),
         prior_epoch: Epoch(block.prior_epoch),
         pooling,
+        handling,
     }))
 }
 
 fn pooling(block: &BindBlock) -> Result<Option<Pooling>, BodyError> {
-    let unknown = |field, value: u8| BodyError::Unknown { field, value: value.into() };
     if block.balance == 0 {
         // Nothing to share, nobody to come back to.
         return if block.sticky == 0 { Ok(None) } else { Err(unknown("sticky", block.sticky)) };
@@ -240,6 +246,16 @@ fn pooling(block: &BindBlock) -> Result<Option<Pooling>, BodyError> {
     let balance = Balance::from_code(block.balance).ok_or(unknown("balance", block.balance))?;
     let sticky = Sticky::from_code(block.sticky).ok_or(unknown("sticky", block.sticky))?;
     Ok(Some(Pooling { balance, sticky }))
+}
+
+fn handling(block: &BindBlock) -> Result<Handling, BodyError> {
+    let reuse = Reuse::from_code(block.reuse).ok_or(unknown("reuse", block.reuse))?;
+    let retry = Retry::from_code(block.retry).ok_or(unknown("retry", block.retry))?;
+    Ok(Handling { reuse, retry })
+}
+
+fn unknown(field: &'static str, value: u8) -> BodyError {
+    BodyError::Unknown { field, value: value.into() }
 }
 
 fn decode_bound(body: &[u8]) -> Result<Frame, BodyError> {

@@ -142,6 +142,8 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
                 .raw(&[
                     bind.pooling.map_or(0, |pooling| pooling.balance.code()),
                     bind.pooling.map_or(0, |pooling| pooling.sticky.code()),
+                    bind.handling.reuse.code(),
+                    bind.handling.retry.code(),
                 ])
                 .text(bind.hostname.as_ref().map_or("", |name| name.as_str()))
                 .text(&bind.label)

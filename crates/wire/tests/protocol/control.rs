@@ -164,7 +164,7 @@ fn every_beginning_of_a_stream_waits_for_more() {
 
 /// The body of a bind up to its texts.
 fn bind_block(kind: u16) -> Vec<u8> {
-    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..40].to_vec();
+    let mut block = by_hand::frame(&Frame::Bind(samples::bind()))[4..42].to_vec();
     block[4..6].copy_from_slice(&kind.to_le_bytes());
     block
 }
@@ -211,6 +211,17 @@ fn pooling_without_a_meaning() {
     {
         let mut bytes = by_hand::frame(&Frame::Bind(samples::bind()));
         bytes[38..40].copy_from_slice(&[balance, sticky]);
+        assert_eq!(body_error(&bytes), BodyError::Unknown { field, value });
+    }
+}
+
+#[test]
+fn handling_without_a_meaning() {
+    for (reuse, retry, field, value) in
+        [(2, 0, "reuse", 2), (255, 1, "reuse", 255), (0, 2, "retry", 2), (1, 255, "retry", 255)]
+    {
+        let mut bytes = by_hand::frame(&Frame::Bind(samples::bind()));
+        bytes[40..42].copy_from_slice(&[reuse, retry]);
         assert_eq!(body_error(&bytes), BodyError::Unknown { field, value });
     }
 }

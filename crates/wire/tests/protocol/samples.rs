@@ -7,7 +7,8 @@ use adit_domain::id::{
     ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, RequestId, SessionId, TenantId,
 };
 use adit_domain::{
-    Balance, EndpointKind, Epoch, Hostname, Pooling, Rights, Sticky, Timestamp, UpstreamProtocol,
+    Balance, EndpointKind, Epoch, Handling, Hostname, Pooling, Retry, Reuse, Rights, Sticky, Timestamp,
+    UpstreamProtocol,
 };
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
 use adit_wire::control::{Bind, BindRefusal, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
@@ -94,12 +95,14 @@ pub fn bind() -> Bind {
         instance: InstanceId::from_bytes(id(5)),
         prior_epoch: Epoch::NONE,
         pooling: None,
+        handling: Handling::default(),
     }
 }
 
 pub fn bind_pooled() -> Bind {
     let pooling = Some(Pooling { balance: Balance::RoundRobin, sticky: Sticky::Cookie });
-    Bind { request: 3, pooling, ..bind() }
+    let handling = Handling { reuse: Reuse::Off, retry: Retry::Off };
+    Bind { request: 3, pooling, handling, ..bind() }
 }
 
 pub fn bind_default() -> Bind {
@@ -256,12 +259,14 @@ prop_compose! {
         kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp), Just(EndpointKind::Tls)],
         port in any::<u16>(),
         (balance, sticky) in (0_u8..=3, 0_u8..=2),
+        (reuse, retry) in (0_u8..=1, 0_u8..=1),
     ) -> Frame {
         let (instance, port) = (InstanceId::from_bytes(instance), NonZeroU16::new(port));
         let upstream = UpstreamProtocol::from_code(upstream).unwrap();
         let prior_epoch = Epoch(epoch);
         let pooling = Balance::from_code(balance).zip(Sticky::from_code(sticky));
         let pooling = pooling.map(|(balance, sticky)| Pooling { balance, sticky });
+        let (reuse, retry) = (Reuse::from_code(reuse).unwrap(), Retry::from_code(retry).unwrap());
         Frame::Bind(Bind {
             request,
             kind,
@@ -273,6 +278,7 @@ prop_compose! {
             instance,
             prior_epoch,
             pooling,
+            handling: Handling { reuse, retry },
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use adit_agent::{HostHeader, HttpVersion, ProxyVersion, PublicUrl, Upstream};
+use adit_domain::Retry;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::pool::Pool;
@@ -92,6 +93,12 @@ pub struct Http {
     /// preserve (the public name), rewrite (its own) or a name
     #[arg(long, value_name = "HOST", default_value = "preserve", hide_default_value = true, value_parser = HostHeader::parse, verbatim_doc_comment)]
     pub host_header: HostHeader,
+    #[arg(long, value_name = "VERSION", help = PROXY_PROTOCOL_HTTP)]
+    pub proxy_protocol: Option<Proxy>,
+    /// Never send a request again that the local service
+    /// may have acted on; without it, a GET without an answer is
+    #[arg(long, verbatim_doc_comment)]
+    pub no_retry: bool,
     #[command(flatten)]
     pub running: Running,
 }
@@ -147,6 +154,8 @@ pub struct Tls {
     pub running: Running,
 }
 
+const PROXY_PROTOCOL_HTTP: &str = "Tell the service where visitors come from,\nwith the PROXY protocol: 1 or 2. Each request\nthen has a connection of its own";
+
 const PROXY_PROTOCOL: &str = "Tell the service where visitors come from,\nwith the PROXY protocol";
 
 /// A version of the PROXY protocol.
@@ -192,6 +201,7 @@ pub struct Order<'a> {
     pub certificate: Option<(&'a Path, &'a Path)>,
     pub version: HttpVersion,
     pub host_header: Option<&'a HostHeader>,
+    pub retry: Retry,
     pub running: &'a Running,
 }
 
@@ -205,6 +215,7 @@ impl<'a> Order<'a> {
             certificate: None,
             version: HttpVersion::Http1,
             host_header: None,
+            retry: Retry::Safe,
             running,
         }
     }
@@ -218,13 +229,14 @@ impl<'a> Order<'a> {
 
 impl Http {
     pub const fn order(&self) -> Order<'_> {
-        let Self { upstream, url, upstream_protocol, host_header, running } = self;
+        let Self { upstream, url, upstream_protocol, host_header, proxy_protocol, no_retry, running } = self;
         let version = match upstream_protocol {
             UpstreamVersion::Http1 => HttpVersion::Http1,
             UpstreamVersion::Http2 => HttpVersion::Http2,
         };
         let order = Order::new(upstream, url.as_ref(), running);
-        Order { version, host_header: Some(host_header), ..order }
+        let retry = if *no_retry { Retry::Off } else { Retry::Safe };
+        Order { version, host_header: Some(host_header), proxy_protocol: *proxy_protocol, retry, ..order }
     }
 }
 

@@ -87,6 +87,7 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
         .port(order.port)
         .proxy_protocol(order.proxy_protocol.map(Into::into))
         .connections(order.running.connections)
+        .retry(order.retry)
         .pooling(order.running.pool.pooling())
         .agent_key(loaded.key);
     if let Some(ca_file) = config.ca_file {

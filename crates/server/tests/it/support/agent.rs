@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_domain::id::{InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, Timestamp};
 use adit_mux::{Config, Control, Incoming};
 use adit_net::tls;
 use adit_process::tasks::Tasks;
@@ -34,6 +34,8 @@ pub struct TestAgent {
     pub instance: InstanceId,
     /// How it shares what it binds.
     pub pooling: Option<Pooling>,
+    /// How it wants requests handled.
+    pub handling: Handling,
 }
 
 pub fn now() -> Timestamp {
@@ -87,7 +89,7 @@ impl TestAgent {
         assert_eq!(answer.status, Status::Ok);
         let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
         drop(Tasks::new("test agent").spawn("driver", driver.run()));
-        Self { incoming, control, instance, pooling: None }
+        Self { incoming, control, instance, pooling: None, handling: Handling::default() }
     }
 
     /// Asks for a name and returns the node's answer.
@@ -108,6 +110,7 @@ impl TestAgent {
             instance: self.instance,
             prior_epoch,
             pooling: self.pooling,
+            handling: self.handling,
         };
         self.control.send(&Frame::Bind(bind)).await.unwrap();
     }
