@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::body::Body;
 use crate::hygiene::Scheme;
+use crate::interim::Interim;
 use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
 use crate::service::Work;
 use heads::{Heads, ReadAlong};
@@ -131,7 +132,8 @@ where
     Ok((sender, connection))
 }
 
-/// Sends one request and waits for the head of its final response; interim responses are passed over.
+/// Sends one request and waits for the head of its final response. Interim ones go to the visitor where the request is still
+/// as [`crate::serve::http1`] made it and the upstream speaks HTTP/1.1; else they are passed over.
 /// Dropping the future cuts the connection.
 ///
 /// # Errors
@@ -141,12 +143,25 @@ pub async fn send(
     mut request: Request<Body>,
     limits: ClientLimits,
 ) -> Result<Response<Incoming>, SendError> {
-    let interim = Arc::new(Interim::default());
+    let interim = Arc::new(Counted::default());
     let counted = Arc::clone(&interim);
-    hyper::ext::on_informational(&mut request, move |_| counted.count(limits.informational_max));
-    if let Requests::Http1(_, heads) = &sender.requests {
+    let visitor = request.extensions_mut().remove::<Interim>();
+    let heads = match &sender.requests {
+        Requests::Http1(_, heads) => Some(heads.clone()),
+        Requests::Http2(..) => None,
+    };
+    if let Some(heads) = &heads {
         heads.expect();
     }
+    hyper::ext::on_informational(&mut request, move |response| {
+        let is_strict = heads.as_ref().is_none_or(Heads::is_strict_so_far);
+        if counted.count(limits.informational_max)
+            && is_strict
+            && let Some(visitor) = &visitor
+        {
+            visitor.send(response.status(), response.headers());
+        }
+    });
     let response = tokio::select! {
         biased;
         () = interim.too_many.notified() => return Err(SendError::Informational),
@@ -187,17 +202,21 @@ where
     Ok((parts.io.into_inner().into_inner().into_inner(), parts.read_buf))
 }
 
+/// Interim responses to one request.
 #[derive(Default)]
-struct Interim {
+struct Counted {
     seen: AtomicU32,
     too_many: Notify,
 }
 
-impl Interim {
-    fn count(&self, max: u32) {
-        if self.seen.fetch_add(1, Ordering::Relaxed) >= max {
+impl Counted {
+    /// Whether one more may come.
+    fn count(&self, max: u32) -> bool {
+        let may = self.seen.fetch_add(1, Ordering::Relaxed) < max;
+        if !may {
             self.too_many.notify_one();
         }
+        may
     }
 }
 

@@ -11,6 +11,7 @@ pub mod client;
 mod flood;
 mod frames;
 pub mod hygiene;
+mod interim;
 pub mod limits;
 mod line;
 pub mod reject;

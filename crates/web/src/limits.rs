@@ -106,6 +106,9 @@ impl Default for ServeLimits {
     }
 }
 
+/// Bytes of interim responses that wait to be written on one connection; more of them are left out.
+pub const INTERIM_BYTES_MAX: usize = 16 * 1024;
+
 /// Interim (1xx) responses before a final one.
 pub const INFORMATIONAL_MAX: u32 = 8;
 

@@ -8,6 +8,7 @@ mod activity;
 mod flight;
 mod http1;
 mod http2;
+mod interlude;
 mod io;
 mod linger;
 mod own;

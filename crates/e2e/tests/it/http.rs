@@ -1,12 +1,15 @@
 //! HTTP semantics that a proxy can get wrong.
 
-use adit_e2e::{Parts, Scene, body_of, digest, empty, head_of};
+use std::sync::Arc;
+
+use adit_e2e::{Home, Parts, RawOrigin, Scene, Stack, Visitor, body_of, digest, empty, head_of};
 use anyhow::Result;
 use futures::stream;
 use http::header::{CONTENT_LENGTH, ETAG, HOST, TE, TRAILER};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::Frame;
 use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Notify;
 
 #[tokio::test]
 async fn head_has_the_length_and_no_body() -> Result<()> {
@@ -230,5 +233,36 @@ async fn a_request_body_flows_while_it_is_written() -> Result<()> {
         sent?;
         assert_eq!(answer?["bytes"], 20);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn hints_arrive_while_the_answer_is_awaited() -> Result<()> {
+    let stack = Stack::start().await?;
+    let home = Home::new(&stack, &stack.tenant("acme").await?)?;
+    let seen = Arc::new(Notify::new());
+    let released = Arc::clone(&seen);
+    let origin = RawOrigin::start(move |mut stream| {
+        let released = Arc::clone(&released);
+        async move {
+            head_of(&mut stream).await?;
+            stream.write_all(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nAdit-Error: x\r\n\r\n").await?;
+            released.notified().await;
+            stream
+                .write_all(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .await?;
+            Ok(())
+        }
+    })
+    .await?;
+    let mut agent = home.http(&origin.port(), Some("app"))?;
+    let visitor = Visitor::new(&stack, &agent.hostname().await?)?;
+    let mut stream = visitor.tls(&["http/1.1"]).await?;
+    let request = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", visitor.https_authority());
+    stream.write_all(request.as_bytes()).await?;
+    assert_eq!(head_of(&mut stream).await?, "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n");
+    seen.notify_one();
+    assert_eq!(head_of(&mut stream).await?, "HTTP/1.1 102 Processing\r\n\r\n");
+    assert!(head_of(&mut stream).await?.starts_with("HTTP/1.1 200 OK\r\n"));
     Ok(())
 }

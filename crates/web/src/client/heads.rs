@@ -61,6 +61,11 @@ impl Heads {
         state.phase == Phase::Whole && state.strict
     }
 
+    /// Whether what came since [`Heads::expect`] can be read in one way only.
+    pub(super) fn is_strict_so_far(&self) -> bool {
+        self.state().strict
+    }
+
     fn feed(&self, bytes: &[u8]) {
         self.state().feed(bytes);
     }

@@ -1,12 +1,13 @@
 //! What happens on one connection, as its watcher must know it: bytes read, heads begun, requests in flight.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
 use super::scan::{Scan, Verdict};
 use crate::flood::Flood;
+use crate::interim::Lane;
 use crate::limits::ServeLimits;
 use crate::stall::after;
 
@@ -17,6 +18,7 @@ const H2_PREFACE_BYTES: u64 = 24;
 pub(super) struct Activity {
     limits: ServeLimits,
     opened: Instant,
+    lane: Arc<Lane>,
     state: Mutex<State>,
 }
 
@@ -73,7 +75,12 @@ impl Activity {
             last_end: now,
             last_write: now,
         };
-        Self { limits, opened: now, state: Mutex::new(state) }
+        Self { limits, opened: now, lane: Arc::default(), state: Mutex::new(state) }
+    }
+
+    /// Takes interim responses to the request in flight.
+    pub(super) fn lane(&self) -> &Arc<Lane> {
+        &self.lane
     }
 
     /// Bytes arrived from the peer.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use adit_domain::id::RequestId;
 use http::header::TRANSFER_ENCODING;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper::upgrade::OnUpgrade;
@@ -52,9 +52,15 @@ where
         let (flight, verdict) = Flight::begin(&shared);
         let activity = Arc::clone(&shared);
         let service = service.clone();
+        let mut request = request;
         async move {
             let may_upgrade = request.extensions().get::<OnUpgrade>().is_some();
+            // To HTTP/1.0 there are none (RFC 9110, section 15.2).
+            if request.version() == Version::HTTP_11 {
+                request.extensions_mut().insert(activity.lane().begin());
+            }
             let response = respond(service, request, verdict).await;
+            activity.lane().close();
             if may_upgrade && response.status() == StatusCode::SWITCHING_PROTOCOLS {
                 activity.upgraded();
             }

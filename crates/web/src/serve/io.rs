@@ -1,6 +1,6 @@
 //! A connection's transport that tells what passes through it.
 
-use std::io::{IoSlice, Result};
+use std::io::{ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
+use super::interlude::Interlude;
 use super::linger::Linger;
 use super::own::Own;
 use crate::stall::Stall;
@@ -21,11 +22,14 @@ pub(super) struct Watched<I> {
     linger: Option<Linger>,
     /// On its way in place of hyper's answer.
     own: Option<Own>,
+    /// On its way between hyper's messages.
+    interlude: Interlude,
 }
 
 impl<I> Watched<I> {
     pub(super) fn new(io: I, activity: Arc<Activity>, write_stall: Duration) -> Self {
-        Self { io, activity, stall: Stall::new(write_stall), linger: None, own: None }
+        let interlude = Interlude::new(Arc::clone(activity.lane()));
+        Self { io, activity, stall: Stall::new(write_stall), linger: None, own: None, interlude }
     }
 
     fn wrote(
@@ -67,6 +71,27 @@ impl<I: AsyncWrite + Unpin> Watched<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Watched<I> {
+    /// Writes what has its place here, as `left` says.
+    fn write_interlude(
+        &mut self,
+        cx: &mut Context<'_>,
+        left: impl Fn(&mut Interlude) -> &[u8],
+    ) -> Poll<Result<()>> {
+        loop {
+            let bytes = left(&mut self.interlude);
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+            match ready!(self.stall.limit(cx, outcome))? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                written => self.interlude.advance(written),
+            }
+        }
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
@@ -80,6 +105,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         if let Some(outcome) = self.write_own(cx, buf) {
             return outcome;
         }
+        ready!(self.write_interlude(cx, Interlude::before_bytes))?;
         let outcome = Pin::new(&mut self.io).poll_write(cx, buf);
         self.wrote(cx, &[IoSlice::new(buf)], outcome)
     }
@@ -94,6 +120,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         {
             return outcome;
         }
+        ready!(self.write_interlude(cx, Interlude::before_bytes))?;
         let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.wrote(cx, bufs, outcome)
     }
@@ -103,6 +130,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.interlude.flushed(cx.waker());
+        ready!(self.write_interlude(cx, Interlude::left))?;
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
         self.stall.limit(cx, outcome)
     }

@@ -14,6 +14,7 @@ mod framing;
 mod heads;
 mod http2;
 mod http2_heads;
+mod interim;
 mod upgrades;
 
 use std::convert::Infallible;
