@@ -41,12 +41,17 @@ impl Book {
     pub(crate) fn new(node: NodeId, left: impl IntoIterator<Item = UsageRow>, now: Timestamp) -> Self {
         let (boot, hour) = (BootId::new(), hour_of(now));
         let mut new = Self { node, boot, hour, rows: HashMap::new(), written: HashMap::new() };
+        new.take_over(left);
+        new
+    }
+
+    /// Enters rows that a process left which has ended.
+    pub(crate) fn take_over(&mut self, left: impl IntoIterator<Item = UsageRow>) {
         for row in left {
             // Two files may hold the same row: one was read by a process that ended before it could delete it.
-            let kept = new.rows.entry(RowKey::of(&row)).or_insert_with(Row::empty);
+            let kept = self.rows.entry(RowKey::of(&row)).or_insert_with(Row::empty);
             kept.carried = kept.carried.largest(row.carried);
         }
-        new
     }
 
     /// Writes down how far the counts of each endpoint have come, and says whether anything is new.

@@ -34,6 +34,7 @@ pub(super) struct Keeper {
 struct Trouble {
     disk: bool,
     report: bool,
+    left: bool,
 }
 
 impl Keeper {
@@ -70,6 +71,7 @@ impl Keeper {
     }
 
     async fn round(&mut self) {
+        self.take_over().await;
         let meters = self.meters.all();
         self.is_behind |=
             self.book.write(meters.iter().map(|(endpoint, meter)| (*endpoint, meter.read())), (self.clock)());
@@ -81,6 +83,23 @@ impl Keeper {
         let reported = timeout(USAGE_REPORT_DEADLINE, self.report()).await;
         self.note(reported.unwrap_or_else(|_| Err(Unavailable { reason: "no answer in time".to_owned() })));
         self.forget();
+    }
+
+    /// What a process left that was killed while it drained beside this one.
+    async fn take_over(&mut self) {
+        match self.spool.take_over().await {
+            Ok(left) => {
+                self.is_behind |= !left.is_empty();
+                self.book.take_over(left);
+                self.troubled.left = false;
+            }
+            Err(_) if self.troubled.left => {}
+            Err(error) => {
+                self.troubled.left = true;
+                let error = &error as &dyn Error;
+                tracing::error!(error, "usage of another process cannot be taken over");
+            }
+        }
     }
 
     async fn spool(&mut self) {

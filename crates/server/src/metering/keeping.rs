@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adit_authority::Usage;
 use adit_domain::id::NodeId;
-use adit_process::tasks::Tasks;
+use adit_process::tasks::{Task, Tasks};
 use tokio::sync::oneshot;
 
 use super::keeper::Keeper;
@@ -20,7 +20,7 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
-    /// Begins, with what earlier runs left in `folder`.
+    /// Begins, with what earlier runs left in `folder`. The task is the one that keeps them.
     ///
     /// # Errors
     /// See [`SpoolError`].
@@ -30,11 +30,11 @@ impl Keeping {
         clock: Clock,
         usage: Arc<dyn Usage>,
         folder: &Path,
-    ) -> Result<Self, SpoolError> {
+    ) -> Result<(Self, Task<()>), SpoolError> {
         let keeper = Keeper::open(node, folder, usage, meters, clock).await?;
         let (tasks, (stop, stopped)) = (Tasks::new("metering"), oneshot::channel());
-        tasks.spawn("keep usage", keeper.run(stopped));
-        Ok(Self { tasks, stop })
+        let task = tasks.spawn("keep usage", keeper.run(stopped));
+        Ok((Self { tasks, stop }, task))
     }
 
     /// Ends, after a last round: nothing may be carried any more.

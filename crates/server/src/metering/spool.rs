@@ -4,7 +4,14 @@
 //! killed leaves behind however slow the disk is; when it is down on the disk it is renamed to *usage*, which a machine
 //! that loses power leaves behind. What is fresh and damaged was never promised. What an earlier process
 //! left is taken over: its rows stand in the first file that this one writes, and only then is its file deleted.
+//!
+//! Two processes share the folder while one takes the place of the other. Each holds a lock beside its file for as long as
+//! it lives, and nobody touches the file of one that does.
 
+mod alive;
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,11 +24,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::limits::{SPOOL_BYTES_MAX, SPOOL_DEADLINE, SPOOL_OPEN_DEADLINE};
+use alive::Alive;
 
 /// Down on the disk.
 const SAFE: &str = "usage";
 /// Perhaps only in the memory of the operating system.
 const FRESH: &str = "fresh";
+/// Being written.
+const PARTIAL: &str = "partial";
 const HEADING: &str = "adit usage 1";
 
 /// Why usage cannot be kept.
@@ -51,35 +61,59 @@ pub enum SpoolError {
 pub(crate) struct Spool {
     folder: PathBuf,
     file: PathBuf,
-    /// Files of earlier processes whose rows are ours now, until ours are on the disk.
-    taken_over: Vec<PathBuf>,
+    /// Processes that ended and whose rows are ours now, until ours are on the disk.
+    taken_over: Vec<Left>,
+    _alive: Alive,
+}
+
+/// What a process left behind that has ended.
+#[derive(Debug)]
+struct Left {
+    files: [PathBuf; 3],
+    /// Another process that starts now leaves it to us.
+    claim: Alive,
 }
 
 impl Spool {
-    /// Opens the folder, making it if there is none, and reads what earlier processes left.
+    /// Opens the folder, making it if there is none, and reads what processes left that have ended.
     ///
     /// # Errors
     /// See [`SpoolError`].
     pub(crate) async fn open(folder: &Path) -> Result<(Self, Vec<UsageRow>), SpoolError> {
-        timeout(SPOOL_OPEN_DEADLINE, async {
+        let opened = async {
             fs::create_dir_all(folder).await.map_err(failed(folder))?;
-            let (mut taken_over, mut rows) = (Vec::new(), Vec::new());
-            let mut files = fs::read_dir(folder).await.map_err(failed(folder))?;
-            while let Some(file) = files.next_entry().await.map_err(failed(folder))? {
-                let path = file.path();
-                let read = match path.extension() {
-                    Some(suffix) if suffix == SAFE => read(&path).await?,
-                    Some(suffix) if suffix == FRESH => read_fresh(&path).await?,
-                    _ => continue,
-                };
-                rows.extend(read);
-                taken_over.push(path);
-            }
             let file = folder.join(BootId::new().to_string()).with_extension(SAFE);
-            Ok((Self { folder: folder.to_owned(), file, taken_over }, rows))
-        })
-        .await
-        .unwrap_or(Err(SpoolError::Deadline))
+            // The name is new, so nobody else has it.
+            let alive = Alive::claim(&file).await.map_err(failed(&file))?.ok_or(SpoolError::Deadline)?;
+            let mut spool = Self { folder: folder.to_owned(), file, taken_over: Vec::new(), _alive: alive };
+            let left = spool.read_left().await?;
+            Ok((spool, left))
+        };
+        timeout(SPOOL_OPEN_DEADLINE, opened).await.unwrap_or(Err(SpoolError::Deadline))
+    }
+
+    /// Reads what processes left that have ended since. It is kept where it is until the next [`Spool::write`], which must
+    /// be given all of it.
+    ///
+    /// # Errors
+    /// See [`SpoolError`]. Then nothing has been taken over.
+    pub(crate) async fn take_over(&mut self) -> Result<Vec<UsageRow>, SpoolError> {
+        timeout(SPOOL_DEADLINE, self.read_left()).await.unwrap_or(Err(SpoolError::Deadline))
+    }
+
+    async fn read_left(&mut self) -> Result<Vec<UsageRow>, SpoolError> {
+        let (mut left, mut rows) = (Vec::new(), Vec::new());
+        for name in names(&self.folder).await? {
+            let safe = self.folder.join(name).with_extension(SAFE);
+            // What is ours is locked, too.
+            let Some(claim) = Alive::claim(&safe).await.map_err(failed(&safe))? else { continue };
+            let (fresh, partial) = (safe.with_extension(FRESH), safe.with_extension(PARTIAL));
+            rows.extend(read(&safe).await?);
+            rows.extend(read_fresh(&fresh).await?);
+            left.push(Left { files: [safe, fresh, partial], claim });
+        }
+        self.taken_over.append(&mut left);
+        Ok(rows)
     }
 
     /// Replaces what is kept. When this returns it survives a crash of the machine.
@@ -92,7 +126,7 @@ impl Spool {
     }
 
     async fn replace(&mut self, text: &str) -> Result<(), SpoolError> {
-        let beside = self.file.with_extension("partial");
+        let beside = self.file.with_extension(PARTIAL);
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&beside).await.map_err(failed(&beside))?;
@@ -105,12 +139,27 @@ impl Spool {
         fs::rename(&fresh, &self.file).await.map_err(failed(&self.file))?;
         let folder = File::open(&self.folder).await.map_err(failed(&self.folder))?;
         folder.sync_all().await.map_err(failed(&self.folder))?;
-        while let Some(path) = self.taken_over.pop() {
+        while let Some(Left { files, claim }) = self.taken_over.pop() {
             // One that stays is read again at the next start, which changes nothing.
-            let _ = fs::remove_file(path).await;
+            for file in files {
+                let _ = fs::remove_file(file).await;
+            }
+            claim.remove().await;
         }
         Ok(())
     }
+}
+
+/// The names under which usage stands in the folder, each once.
+async fn names(folder: &Path) -> Result<BTreeSet<OsString>, SpoolError> {
+    let mut names = BTreeSet::new();
+    let mut files = fs::read_dir(folder).await.map_err(failed(folder))?;
+    while let Some(file) = files.next_entry().await.map_err(failed(folder))? {
+        let path = file.path();
+        let is_usage = path.extension().is_some_and(|suffix| suffix == SAFE || suffix == FRESH);
+        names.extend(path.file_stem().filter(|_| is_usage).map(OsStr::to_owned));
+    }
+    Ok(names)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> SpoolError {
@@ -129,10 +178,14 @@ async fn read_fresh(path: &Path) -> Result<Vec<UsageRow>, SpoolError> {
     }
 }
 
+/// A file that is not there has no rows: whoever deleted it had put them down elsewhere.
 async fn read(path: &Path) -> Result<Vec<UsageRow>, SpoolError> {
     let damaged = || SpoolError::Damaged { path: path.to_owned() };
     let mut text = String::new();
-    let file = File::open(path).await.map_err(failed(path))?;
+    let file = match File::open(path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(failed(path))?,
+    };
     let read = file.take(SPOOL_BYTES_MAX.saturating_add(1)).read_to_string(&mut text).await;
     match read {
         Ok(bytes) if u64::try_from(bytes).is_ok_and(|bytes| bytes <= SPOOL_BYTES_MAX) => {

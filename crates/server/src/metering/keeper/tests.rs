@@ -106,6 +106,36 @@ async fn what_a_killed_process_wrote_down_is_reported_once() {
     assert_eq!(plane.sum(), expected);
 }
 
+/// Make-before-break: the next process runs while the old one drains, and the old one does not come to its end.
+#[tokio::test]
+async fn what_a_process_wrote_down_that_is_killed_beside_its_successor_is_reported() {
+    let installation = Installation::new();
+    let endpoint = EndpointId::new();
+    let (mut leaves, old_meters) = installation.keeper().await;
+    let old_meter = old_meters.of(endpoint).unwrap();
+    old_meter.incoming(1);
+    leaves.round().await;
+    let (mut comes, new_meters) = installation.keeper().await;
+    let new_meter = new_meters.of(endpoint).unwrap();
+    for _ in 0..3 {
+        old_meter.incoming(10);
+        new_meter.incoming(100);
+        leaves.round().await;
+        comes.round().await;
+    }
+    assert_eq!(installation.plane.sum(), carried(0, 331));
+    // Written and not reported, and then killed.
+    installation.plane.is_away.store(true, Ordering::SeqCst);
+    old_meter.incoming(1_000);
+    leaves.round().await;
+    drop(leaves);
+    installation.plane.is_away.store(false, Ordering::SeqCst);
+    comes.round().await;
+    assert_eq!(installation.plane.sum(), carried(0, 1_331));
+    comes.round().await;
+    assert_eq!(installation.plane.sum(), carried(0, 1_331));
+}
+
 #[tokio::test]
 async fn reports_are_made_in_pieces() {
     let installation = Installation::new();

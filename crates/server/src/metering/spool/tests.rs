@@ -26,6 +26,7 @@ async fn what_was_written_is_there_for_the_next_process() {
     let rows = [row(1), row(2)];
     first.write(rows.into_iter().take(1)).await.unwrap();
     first.write(rows.into_iter()).await.unwrap();
+    drop(first);
 
     // Read twice: nothing is deleted before the rows stand elsewhere.
     for _ in 0..2 {
@@ -34,8 +35,52 @@ async fn what_was_written_is_there_for_the_next_process() {
     }
     let (mut second, left) = Spool::open(&folder).await.unwrap();
     second.write(left.into_iter().chain([row(3)])).await.unwrap();
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+    let files = std::fs::read_dir(&folder).unwrap().flatten();
+    let usage = files.filter(|file| file.path().extension().is_some_and(|suffix| suffix == "usage"));
+    assert_eq!(usage.count(), 1);
+    drop(second);
     assert_eq!(Spool::open(&folder).await.unwrap().1.len(), 3);
+}
+
+/// One server takes the place of another on the same folder.
+#[tokio::test]
+async fn nobody_touches_the_file_of_a_process_that_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut leaves, _) = Spool::open(folder.path()).await.unwrap();
+    let (before, last) = (row(1), row(2));
+    leaves.write([before].into_iter()).await.unwrap();
+
+    let (mut comes, left) = Spool::open(folder.path()).await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    comes.write([row(3)].into_iter()).await.unwrap();
+    assert!(leaves.file.exists());
+    // Written and not reported: it waits for whoever starts after the end.
+    leaves.write([before, last].into_iter()).await.unwrap();
+    let gone = leaves.file.clone();
+    drop(leaves);
+
+    let left = comes.take_over().await.unwrap();
+    assert_eq!(left, [before, last]);
+    // Only one takes it over, and only once.
+    assert!(Spool::open(folder.path()).await.unwrap().1.is_empty());
+    assert!(comes.take_over().await.unwrap().is_empty());
+    assert!(gone.exists());
+    comes.write(left.into_iter().chain([row(3)])).await.unwrap();
+    assert!(!gone.exists() && !gone.with_extension("lock").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_file_lets_nothing_be_forgotten_that_was_read_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut comes, _) = Spool::open(folder.path()).await.unwrap();
+    let (whole, damaged) = (folder.path().join("a.usage"), folder.path().join("b.usage"));
+    std::fs::write(&whole, text_of([row(1)].into_iter())).unwrap();
+    std::fs::write(&damaged, "adit usage").unwrap();
+    assert!(matches!(comes.take_over().await, Err(SpoolError::Damaged { .. })));
+    comes.write(std::iter::empty()).await.unwrap();
+    assert!(whole.exists() && damaged.exists());
+    std::fs::remove_file(&damaged).unwrap();
+    assert_eq!(comes.take_over().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -45,6 +90,7 @@ async fn a_process_that_ended_while_it_wrote_leaves_the_file_before() {
     let kept = row(1);
     spool.write([kept].into_iter()).await.unwrap();
     std::fs::write(spool.file.with_extension("partial"), "adit usa").unwrap();
+    drop(spool);
     assert_eq!(Spool::open(folder.path()).await.unwrap().1, [kept]);
 }
 
@@ -56,6 +102,7 @@ async fn what_is_not_down_on_the_disk_counts_if_it_is_whole() {
     spool.write([safe].into_iter()).await.unwrap();
     let path = spool.file.with_extension("fresh");
     std::fs::write(&path, text_of([safe, fresh].into_iter())).unwrap();
+    drop(spool);
     let (_, left) = Spool::open(folder.path()).await.unwrap();
     assert!(left.contains(&fresh) && left.contains(&safe));
     std::fs::write(&path, "").unwrap();
