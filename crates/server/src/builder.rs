@@ -12,18 +12,19 @@ use adit_domain::{Hostname, Timestamp};
 use adit_net::listen::Listen;
 use adit_net::network::Network;
 use adit_process::shutdown::{Shutdown, Trigger};
-use adit_process::tasks::Tasks;
+use adit_process::tasks::{TaskError, Tasks};
 use adit_web::HttpService;
 use rustls::server::ResolvesServerCert;
 use thiserror::Error;
-use tokio::time::{Instant, interval};
+use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock};
+use crate::follow;
 use crate::handshakes::Handshakes;
 use crate::hold::Holds;
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
-use crate::limits::{DRAIN_DEADLINE, POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE};
+use crate::limits::{DRAIN_DEADLINE, SESSIONS_END_DEADLINE};
 use crate::metering::{Keeping, SpoolError};
 use crate::node::Node;
 use crate::overload::Ceilings;
@@ -32,7 +33,7 @@ use crate::registry::Registry;
 use crate::routes::Routes;
 use crate::share::Shares;
 use crate::trust::Trust;
-use crate::{follow, serving};
+use crate::upkeep::Upkeep;
 
 /// Collects the parts of a node.
 pub struct Builder {
@@ -61,6 +62,9 @@ pub enum ServerError {
     /// What endpoints carry cannot be kept.
     #[error("usage cannot be kept")]
     Metering(#[from] SpoolError),
+    /// A part that it cannot do without failed while it ran.
+    #[error("a part of the node failed")]
+    Upkeep(#[source] TaskError),
 }
 
 /// A node, ready to run.
@@ -211,20 +215,17 @@ impl Server {
     ) -> Result<(), ServerError> {
         let public = Public::new(Arc::clone(&self.node), certificates)?;
         let after = follow::first_picture(&self.node).await?;
+        let mut upkeep = Upkeep::begin(&self.node, self.ceilings, after);
         let keeping = match self.metering.take() {
             Some((usage, folder)) => {
                 let (meters, clock) = (Arc::clone(&self.node.meters), Arc::clone(&self.node.clock));
-                Some(Keeping::begin(self.node.id, meters, clock, usage, &folder).await?)
+                let (keeping, task) = Keeping::begin(self.node.id, meters, clock, usage, &folder).await?;
+                upkeep.add(task);
+                Some(keeping)
             }
             None => None,
         };
         let node = &self.node;
-        let _following = node.agent_tasks.spawn("follow changes", follow::changes(Arc::clone(node), after));
-        let watching =
-            Arc::clone(&node.overload).watch(self.ceilings, node.gate.clone(), node.shutdown.clone());
-        let _watching = node.agent_tasks.spawn("watch overload", watching);
-        let _sweeping = node.agent_tasks.spawn("sweep pools", sweep_pools(Arc::clone(node)));
-        let _renewing = node.agent_tasks.spawn("renew ports", serving::renew(Arc::clone(node)));
         let gate = node.gate.clone();
         let plain = async {
             match http {
@@ -234,23 +235,29 @@ impl Server {
                 None => shutdown.clone().draining().await,
             }
         };
-        let ((), ()) = tokio::join!(public.accept(https, gate.clone(), shutdown.clone()), plain);
-        self.drain(shutdown).await;
+        let serving = async { tokio::join!(public.accept(https, gate.clone(), shutdown.clone()), plain) };
+        let ended = tokio::select! {
+            ((), ()) = serving => Ok(()),
+            failed = upkeep.failed() => Err(ServerError::Upkeep(failed)),
+        };
+        // Whoever starts it again must not wait.
+        let deadline = if ended.is_ok() { self.node.drain_deadline } else { Duration::ZERO };
+        self.drain(shutdown, deadline).await;
         if let Some(keeping) = keeping {
             keeping.end().await;
         }
-        Ok(())
+        ended
     }
 
     /// Visitors first: their requests still need the sessions.
-    async fn drain(self, mut shutdown: Shutdown) {
+    async fn drain(self, mut shutdown: Shutdown, deadline: Duration) {
         self.sessions.drain();
         self.node.ports.close_all();
         // Idle upstream connections have no request to finish.
         self.node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.clear());
         let visitors = &self.node.visitor_tasks;
         let joined = tokio::select! {
-            joined = visitors.join_all(self.node.drain_deadline) => joined,
+            joined = visitors.join_all(deadline) => joined,
             () = shutdown.stopped() => visitors.join_all(Duration::ZERO).await,
         };
         if joined.aborted > 0 {
@@ -258,21 +265,5 @@ impl Server {
         }
         self.sessions.stop();
         self.node.agent_tasks.join_all(SESSIONS_END_DEADLINE).await;
-    }
-}
-
-async fn sweep_pools(node: Arc<Node>) {
-    let mut shutdown = node.shutdown.clone();
-    let mut ticks = interval(POOL_SWEEP_INTERVAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.stopped() => return,
-            _ = ticks.tick() => {
-                let now = Instant::now();
-                node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.sweep(now));
-                node.holds.sweep(now);
-            }
-        }
     }
 }

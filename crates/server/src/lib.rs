@@ -35,6 +35,7 @@ mod stub;
 mod trace;
 mod trust;
 mod tunnel;
+mod upkeep;
 mod visitor;
 
 pub use builder::{Builder, Server, ServerError};

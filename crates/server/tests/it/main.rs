@@ -9,6 +9,7 @@
 
 mod agents;
 mod hold;
+mod panics;
 mod pool;
 mod reuse;
 mod sessions;

@@ -27,6 +27,21 @@ pub struct Authority {
     pub asked: Notify,
     /// Refreshes are never answered.
     pub refreshes_hang: AtomicBool,
+    /// What is asked next has a mistake in it.
+    pub panics: Panics,
+}
+
+/// Which questions panic.
+#[derive(Default)]
+pub struct Panics {
+    pub claims: AtomicBool,
+    pub names: AtomicBool,
+    pub changes: AtomicBool,
+}
+
+/// Only the next one.
+fn may_panic(planted: &AtomicBool) {
+    assert!(!planted.swap(false, Ordering::SeqCst), "a planted panic");
 }
 
 /// Who holds an endpoint, and whether together with others.
@@ -53,6 +68,7 @@ impl Authority {
             refreshing: Notify::new(),
             asked: Notify::new(),
             refreshes_hang: AtomicBool::new(false),
+            panics: Panics::default(),
         })
     }
 
@@ -128,6 +144,7 @@ impl Directory for Authority {
     fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Claimed, ClaimError>> {
         Box::pin(async move {
             let _turn = self.claims.acquire().await;
+            may_panic(&self.panics.claims);
             self.claim_now(&claim)
         })
     }
@@ -146,6 +163,7 @@ impl Directory for Authority {
         hostname: &'a Hostname,
     ) -> BoxFuture<'a, Result<Option<EndpointKind>, Unavailable>> {
         self.asked.notify_one();
+        may_panic(&self.panics.names);
         let known = self.state().endpoints.contains_key(hostname);
         Box::pin(async move { Ok(known.then_some(EndpointKind::Http)) })
     }
@@ -153,6 +171,7 @@ impl Directory for Authority {
     fn changes(&self, after: Sequence, patience: Duration) -> BoxFuture<'_, Result<Changes, Unavailable>> {
         Box::pin(async move {
             let news = self.changed.notified();
+            may_panic(&self.panics.changes);
             let seen = usize::try_from(after.0).unwrap();
             if self.state().changes.len() == seen {
                 let _ = tokio::time::timeout(patience, news).await;

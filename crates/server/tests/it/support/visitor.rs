@@ -42,6 +42,11 @@ impl Visitor {
         self.0.write_all(bytes.as_bytes()).await.unwrap();
     }
 
+    /// Waits for the end of the connection, without a response.
+    pub async fn ends(&mut self) {
+        assert!(self.0.read_u8().await.is_err(), "an answer");
+    }
+
     pub async fn response(&mut self) -> Response {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("a response in time")
     }
