@@ -1,9 +1,24 @@
 //! Ledgers of a run with faults: what everyone saw, and what must hold of it.
 //!
 //! Visitors write down what they were told and origins what arrived; the checks are pure functions over that, each with a
-//! test in which it fires.
+//! test in which it fires. What holds of every request is checked in [`Books::violations`]; beside it stand the checks of
+//! what a process holds ([`Held`]), says ([`quiet`]), bills ([`Bill`]) and keeps ([`Kept`]), and of how fast it is
+//! ([`slower`]).
+
+mod bill;
+mod held;
+mod kept;
+mod quiet;
+mod speed;
+
+pub use bill::Bill;
+pub use held::{Held, Slack};
+pub use kept::Kept;
+pub use quiet::quiet;
+pub use speed::{Slowdown, slower};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +72,19 @@ pub struct Books {
     pub spared: Vec<char>,
     /// When another agent took over an endpoint last.
     pub taken_over: BTreeMap<char, Duration>,
+    /// How long it took somebody to say what was wrong.
+    pub noticed: Vec<Noticed>,
+}
+
+/// Something that had to be said within a time.
+#[derive(Clone, Debug)]
+pub struct Noticed {
+    /// What.
+    pub what: String,
+    /// How long it took.
+    pub took: Duration,
+    /// How long it may take.
+    pub within: Duration,
 }
 
 /// A takeover is noted when the old agent hears of it; its requests may have been cut this much earlier.
@@ -136,6 +164,12 @@ impl Ledger {
         });
     }
 
+    /// Something that had to be said within a time has been said.
+    pub fn noticed(&self, noticed: Noticed) {
+        self.note(format!("{} after {:?}", noticed.what, noticed.took));
+        self.write(|books| books.noticed.push(noticed));
+    }
+
     /// No fault is to reach the endpoint of `mark`.
     pub fn spare(&self, mark: char) {
         self.write(|books| books.spared.push(mark));
@@ -178,10 +212,22 @@ impl Books {
             found.extend(checks.into_iter().flatten().map(|what| format!("request {id}: {what}")));
         }
         found.extend(self.one_owner());
+        found.extend(self.noticed.iter().filter_map(honest_in_time));
         found.extend(self.spared_a_fault());
         let marks: BTreeSet<char> = self.requests.values().map(|asked| asked.mark).collect();
         found.extend(marks.into_iter().filter_map(|mark| self.back_again(mark, bounds)));
         found
+    }
+
+    /// How long the whole answers took that the endpoint of `mark` gave to requests of this time.
+    #[must_use]
+    pub fn answer_times(&self, mark: char, during: Range<Duration>) -> Vec<Duration> {
+        let asked = self.requests.values().filter(|asked| asked.mark == mark && during.contains(&asked.at));
+        let whole = asked.filter_map(|asked| match asked.told.as_slice() {
+            [(at, Told::Complete)] => Some(at.saturating_sub(asked.at)),
+            _ => None,
+        });
+        whole.collect()
     }
 
     /// What belongs to one only has one owner, however often it is told so.
@@ -260,6 +306,12 @@ fn at_most_once(asked: &Asked) -> Option<String> {
     (times > most).then(|| format!("arrived {times} times"))
 }
 
+/// K9: what is wrong is said, and soon.
+fn honest_in_time(noticed: &Noticed) -> Option<String> {
+    let Noticed { what, took, within } = noticed;
+    (took > within).then(|| format!("{what} only after {took:?}"))
+}
+
 /// K9: who is told that nobody is there has not been heard by anybody.
 fn honest(asked: &Asked) -> Option<String> {
     let nobody_there = matches!(asked.told.last(), Some((_, Told::Error(503))));
@@ -268,103 +320,4 @@ fn honest(asked: &Asked) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Asked, Books, Bounds, Told};
-
-    const SECOND: Duration = Duration::from_secs(1);
-    const BOUNDS: Bounds =
-        Bounds { back_within: Duration::from_mins(1), told_within: Duration::from_secs(30) };
-
-    fn fine(mark: char) -> Asked {
-        let told = vec![(SECOND * 11, Told::Complete)];
-        Asked { mark, safe: false, at: SECOND * 10, told, delivered: vec![mark] }
-    }
-
-    fn books(change: impl FnOnce(&mut Asked)) -> Books {
-        let mut asked = fine('a');
-        change(&mut asked);
-        let requests = (0_u64..).zip([asked, fine('a'), fine('b')]).collect();
-        Books { requests, healed: Some(SECOND * 10), ..Books::default() }
-    }
-
-    /// Exactly this is found.
-    fn found(books: &Books, words: &str) {
-        let violations = books.violations(BOUNDS);
-        assert!(violations.len() == 1 && violations.iter().all(|it| it.contains(words)), "{violations:?}");
-    }
-
-    #[test]
-    fn a_fine_run_has_no_violation() {
-        assert_eq!(books(|_| {}).violations(BOUNDS), Vec::<String>::new());
-    }
-
-    #[test]
-    fn outcomes_that_are_none_are_found() {
-        found(&books(|asked| asked.told.clear()), "no outcome");
-        found(&books(|asked| asked.told.insert(0, (SECOND * 11, Told::Complete))), "2 outcomes");
-        found(&books(|asked| asked.delivered.clear()), "no origin saw it");
-        let late = SECOND * 41;
-        found(&books(|asked| asked.told = vec![(late, Told::Complete)]), "took 31s");
-        found(&before(Told::Wrong("a short body".to_owned())), "a short body");
-        found(&before(Told::Error(503)), "was told 503 and had arrived");
-    }
-
-    #[test]
-    fn deliveries_that_must_not_be_are_found() {
-        found(&books(|asked| asked.delivered = vec!['b']), "arrived at b");
-        found(&books(|asked| asked.delivered = vec!['a'; 2]), "arrived 2 times");
-        let safe = |times| {
-            books(|asked| {
-                asked.safe = true;
-                asked.delivered = vec!['a'; times];
-            })
-        };
-        assert_eq!(safe(2).violations(BOUNDS), Vec::<String>::new());
-        found(&safe(3), "arrived 3 times");
-    }
-
-    #[test]
-    fn two_owners_of_one_thing_are_found() {
-        let mut books = books(|_| {});
-        books.owners.insert("epoch 1".to_owned(), vec!["one".to_owned(), "one".to_owned()]);
-        assert_eq!(books.violations(BOUNDS), Vec::<String>::new());
-        books.owners.insert("epoch 2".to_owned(), vec!["one".to_owned(), "another".to_owned()]);
-        found(&books, "epoch 2 was given to");
-    }
-
-    #[test]
-    fn a_fault_that_reaches_a_neighbour_is_found() {
-        let mut books = before(Told::Cut);
-        books.spared.push('b');
-        assert_eq!(books.violations(BOUNDS), Vec::<String>::new());
-        books.spared.push('a');
-        found(&books, "no fault was to reach");
-    }
-
-    #[test]
-    fn service_that_does_not_come_back_is_found() {
-        let mut never = books(|_| {});
-        never.requests.insert(2, Asked { told: vec![(SECOND * 12, Told::Cut)], ..fine('b') });
-        found(&never, "b never served again");
-        let (mut late, at) = (books(|_| {}), SECOND * 71);
-        late.requests.insert(2, Asked { at, told: vec![(at, Told::Complete)], ..fine('b') });
-        found(&late, "b served again only 61s");
-        let mut broken = books(|_| {});
-        broken.requests.insert(3, Asked { told: vec![(SECOND * 12, Told::Cut)], ..fine('b') });
-        found(&broken, "and then broke 1 requests");
-        broken.taken_over.insert('b', SECOND * 9);
-        found(&broken, "and then broke 1 requests");
-        broken.taken_over.insert('b', SECOND * 12);
-        assert_eq!(broken.violations(BOUNDS), Vec::<String>::new(), "it was cut by the takeover");
-    }
-
-    /// A request that was sent before everything was healed ended like this.
-    fn before(told: Told) -> Books {
-        books(|asked| {
-            asked.at = SECOND * 9;
-            asked.told = vec![(SECOND * 10, told)];
-        })
-    }
-}
+mod tests;

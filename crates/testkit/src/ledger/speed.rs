@@ -1,0 +1,54 @@
+//! K7: who is not meant by a fault is as fast as before.
+
+use std::time::Duration;
+
+/// How much slower is still as fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Slowdown {
+    /// In hundredths of the usual time.
+    pub percent_max: u32,
+    /// Beside that: what a machine that does other things adds to any time.
+    pub noise: Duration,
+}
+
+/// Whether the slowest hundredth became slower than it may.
+#[must_use]
+pub fn slower(usual: &[Duration], during: &[Duration], may: Slowdown) -> Option<String> {
+    let (Some(usual), Some(during)) = (p99(usual), p99(during)) else {
+        return Some("there is nothing to compare".to_owned());
+    };
+    let most = usual * may.percent_max / 100 + may.noise;
+    (during > most).then(|| format!("p99 is {during:?}, and usually {usual:?}"))
+}
+
+fn p99(times: &[Duration]) -> Option<Duration> {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get((times.len() * 99).div_ceil(100).checked_sub(1)?).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Slowdown, p99, slower};
+
+    const MAY: Slowdown = Slowdown { percent_max: 120, noise: Duration::from_millis(5) };
+
+    fn millis(times: impl IntoIterator<Item = u64>) -> Vec<Duration> {
+        times.into_iter().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn a_slower_neighbour_is_found() {
+        let usual = millis((1..=100).rev());
+        assert_eq!(p99(&usual), Some(Duration::from_millis(99)));
+        assert_eq!(p99(&millis([7])), Some(Duration::from_millis(7)));
+        // One in a hundred may take any time.
+        assert_eq!(slower(&usual, &millis((1..=99).chain([60_000])), MAY), None);
+        assert_eq!(slower(&millis([100]), &millis([125]), MAY), None);
+        let found = slower(&millis([100]), &millis([126]), MAY);
+        assert_eq!(found.as_deref(), Some("p99 is 126ms, and usually 100ms"));
+        assert!(slower(&usual, &[], MAY).is_some() && slower(&[], &usual, MAY).is_some());
+    }
+}
