@@ -14,6 +14,8 @@ use adit_wire::capability::{AgentPublicKey, Capability, MintKey, Scope, SignedCa
 use tokio::time::sleep;
 
 use crate::clocks::WallClock;
+use crate::fuse::Fuse;
+use crate::planted::Planted;
 use adit_testkit::ledger::Ledger;
 
 /// How long a capability lives.
@@ -40,6 +42,8 @@ pub(crate) struct Authority {
     mint: MintKey,
     clock: WallClock,
     ledger: Ledger,
+    planted: Planted,
+    claims: Fuse,
     state: Mutex<State>,
 }
 
@@ -57,9 +61,10 @@ struct Entry {
 }
 
 impl Authority {
-    pub(crate) fn new(clock: WallClock, ledger: Ledger) -> Arc<Self> {
+    /// `claims` lies on the way of every claim.
+    pub(crate) fn new(clock: WallClock, ledger: Ledger, planted: Planted, claims: Fuse) -> Arc<Self> {
         let state = Mutex::new(State { mood: Mood::Well, endpoints: HashMap::new() });
-        Arc::new(Self { mint: MintKey::from_seed(1, &[7; 32]), clock, ledger, state })
+        Arc::new(Self { mint: MintKey::from_seed(1, &[7; 32]), clock, ledger, planted, claims, state })
     }
 
     pub(crate) fn set_mood(&self, mood: Mood) {
@@ -118,6 +123,8 @@ impl Authority {
             return Err(ClaimError::NotYours);
         }
         match claim.prior_epoch {
+            Epoch::NONE if self.planted == Planted::EpochsStay && entry.epoch > Epoch::NONE => {}
+            prior if self.planted == Planted::EpochsAreNotCompared && prior > Epoch::NONE => {}
             Epoch::NONE => entry.epoch = Epoch(entry.epoch.0 + 1),
             prior if prior == entry.epoch && entry.holder == claim.instance => {}
             _ => return Err(ClaimError::Replaced),
@@ -146,6 +153,7 @@ fn unavailable() -> Unavailable {
 impl Directory for Authority {
     fn claim(&self, claim: Claim) -> BoxFuture<'_, Result<Claimed, ClaimError>> {
         Box::pin(async move {
+            self.claims.pass();
             self.answering().await?;
             let claimed = self.claim_now(&claim)?;
             Ok(self.said(claimed)?)

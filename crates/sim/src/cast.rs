@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_agent::{Agent, Event, PublicUrl, ServerAddress, Upstream};
+use adit_agent::{Agent, Event, Outcome, PublicUrl, ServerAddress, Upstream};
 use adit_api::capability::{CapabilityRequest, CapabilityResponse, NodeAddress};
 use adit_authority::{Admission, Directory};
 use adit_domain::id::TenantId;
@@ -25,7 +25,9 @@ use rustls::server::ResolvesServerCert;
 
 use crate::authority::{Authority, LIFE};
 use crate::clocks::WallClock;
+use crate::fuse::Fuses;
 use crate::network::{Hosts, Port};
+use crate::planted::Planted;
 use adit_testkit::ledger::Ledger;
 
 /// The tenants' marks, by which hosts, endpoints and bodies are told apart.
@@ -36,6 +38,8 @@ pub(crate) const MARKS: [char; 2] = ['a', 'b'];
 pub(crate) struct Cast {
     pub(crate) ledger: Ledger,
     pub(crate) authority: Arc<Authority>,
+    pub(crate) fuses: Fuses,
+    pub(crate) planted: Planted,
     pub(crate) node_clock: WallClock,
     pub(crate) control_plane_clock: WallClock,
     certificates: Arc<dyn ResolvesServerCert>,
@@ -45,7 +49,7 @@ pub(crate) struct Cast {
 }
 
 impl Cast {
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(planted: Planted) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         // TLS asks the machine's clock, which stands still here.
         let today = Timestamp::from_micros(adit_process::clock::wall_micros());
@@ -54,13 +58,17 @@ impl Cast {
         let certificates = Resolver::new(vec![Arc::new(ca.leaves(|_| true))]);
         let (node_clock, control_plane_clock, ledger) =
             (WallClock::default(), WallClock::default(), Ledger::new(elapsed));
-        let authority = Authority::new(control_plane_clock.clone(), ledger.clone());
+        let fuses = Fuses::default();
+        let claims = fuses.claims.clone();
+        let authority = Authority::new(control_plane_clock.clone(), ledger.clone(), planted, claims);
         let key = |mark| anyhow::Ok((mark, ApiKey::generate()?, TenantId::from_bytes([mark as u8; 16])));
         let keys = Arc::new([key(MARKS[0])?, key(MARKS[1])?]);
         let folder = Arc::new(folder);
         Ok(Self {
             ledger,
             authority,
+            fuses,
+            planted,
             node_clock,
             control_plane_clock,
             certificates,
@@ -77,7 +85,10 @@ impl Cast {
         let clock = self.node_clock.clone();
         let builder = Server::builder(directory, admission).clock(move || clock.now());
         let server = builder.reserve(Hostname::parse("node")?, self.clone().exchange()).build();
-        let (https, http) = (Port::open(443).await?, Port::open(80).await?);
+        let (https, http) = (
+            Port::open(443, self.fuses.agents.clone()).await?,
+            Port::open(80, self.fuses.visitors.clone()).await?,
+        );
         let (_trigger, shutdown) = Shutdown::new();
         self.ledger.note("the node starts");
         if let Err(error) = server.run(https, Some(http), Arc::clone(&self.certificates), shutdown).await {
@@ -86,16 +97,28 @@ impl Cast {
         Ok(())
     }
 
-    /// The agent's program, on a host called `name`.
+    /// The agent's program, on a host called `name`, and what starts it again when it fails.
     pub(crate) async fn agent(self, mark: char, name: &'static str) -> Result<()> {
+        loop {
+            let outcome = self.run_agent(mark, name).await?;
+            self.ledger.note(format!("{name} ends: {outcome:?}"));
+            if !matches!(outcome, Outcome::Failed(_)) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn run_agent(&self, mark: char, name: &'static str) -> Result<Outcome> {
         let (_, key, _) = self.keys.iter().find(|(of, ..)| *of == mark).context("a key")?;
         let server = ServerAddress::parse("node")?;
         let upstream = Upstream::parse(&format!("http://origin-{mark}:80"))?;
+        // The first agent only: `b` shows that nobody else notices.
+        let fuses = if mark == 'a' { self.fuses.clone() } else { Fuses::default() };
         let builder = Agent::builder(server, key.clone(), upstream)
             .url(Some(PublicUrl::parse(&format!("{mark}.tunnel.example"))?))
             .agent_key(AgentKey::from_seed(&[mark as u8; 32]))
             .ca_file(&self.ca_file)?
-            .network(Arc::new(Hosts));
+            .network(Arc::new(Hosts { node: fuses.link, others: fuses.upstream }));
         let (mut agent, mut events) = builder.build()?.start(&Tasks::new(name));
         while let Some(event) = events.next().await {
             self.ledger.note(format!("{name}: {}", said(&event)));
@@ -103,8 +126,7 @@ impl Cast {
                 self.ledger.taken_over(mark);
             }
         }
-        self.ledger.note(format!("{name} ends: {:?}", agent.ended().await));
-        Ok(())
+        Ok(agent.ended().await)
     }
 
     /// `POST /api/v1/agent/capability`, as the app answers it.

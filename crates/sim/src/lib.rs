@@ -14,10 +14,13 @@ mod bounds;
 mod cast;
 mod clocks;
 mod dice;
+mod fuse;
 mod network;
 mod origin;
+mod planted;
 mod run;
 pub mod schedule;
 mod visitor;
 
+pub use planted::Planted;
 pub use run::{Outcome, run};

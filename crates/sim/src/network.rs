@@ -12,12 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 use turmoil::net::{TcpListener, TcpStream};
 
-/// A listener of a simulated host.
-pub(crate) struct Port(TcpListener);
+use crate::fuse::Fuse;
+
+/// A listener of a simulated host, with a fuse on what it accepts.
+pub(crate) struct Port(TcpListener, Fuse);
 
 impl Port {
-    pub(crate) async fn open(port: u16) -> io::Result<Self> {
-        TcpListener::bind(("0.0.0.0", port)).await.map(Self)
+    pub(crate) async fn open(port: u16, fuse: Fuse) -> io::Result<Self> {
+        TcpListener::bind(("0.0.0.0", port)).await.map(|listener| Self(listener, fuse))
     }
 }
 
@@ -26,19 +28,23 @@ impl Listen for Port {
 
     async fn accept(&self) -> io::Result<(Wire, SocketAddr)> {
         let (stream, peer) = self.0.accept().await?;
-        Ok((Wire(stream), peer))
+        Ok((Wire(stream, self.1.clone()), peer))
     }
 }
 
-/// How a simulated host reaches others, by their names.
-#[derive(Debug)]
-pub(crate) struct Hosts;
+/// How a simulated host reaches others, by their names, with fuses on what leads to the node and to anybody else.
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    pub(crate) node: Fuse,
+    pub(crate) others: Fuse,
+}
 
 impl Dial for Hosts {
     fn dial<'a>(&'a self, host: &'a str, port: u16, deadline: Instant) -> Dialling<'a> {
         Box::pin(async move {
             let unreachable = |source| DialError::Unreachable { host: host.to_owned(), port, source };
-            match timeout_at(deadline, connect(host, port)).await {
+            let fuse = if host == "node" { &self.node } else { &self.others };
+            match timeout_at(deadline, connect(host, port, fuse.clone())).await {
                 Ok(Ok(wire)) => Ok(Box::new(wire) as Box<dyn Connection>),
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
                     Err(DialError::Refused { host: host.to_owned(), port, source: error })
@@ -51,13 +57,13 @@ impl Dial for Hosts {
 }
 
 /// Connects to a host by its name.
-pub(crate) async fn connect(host: &str, port: u16) -> io::Result<Wire> {
-    TcpStream::connect((host, port)).await.map(Wire)
+pub(crate) async fn connect(host: &str, port: u16, fuse: Fuse) -> io::Result<Wire> {
+    TcpStream::connect((host, port)).await.map(|stream| Wire(stream, fuse))
 }
 
 /// A simulated TCP connection. It has no options, and a drop is all that it can do to reset.
 #[derive(Debug)]
-pub(crate) struct Wire(TcpStream);
+pub(crate) struct Wire(TcpStream, Fuse);
 
 impl Connection for Wire {
     fn tune(&self) {}
@@ -73,6 +79,7 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.1.pass();
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }

@@ -20,21 +20,23 @@ use tokio::time::{Sleep, sleep};
 use adit_net::listen::Listen as _;
 
 use crate::bodies;
+use crate::fuse::Fuse;
 use crate::network::Port;
+use crate::planted::Planted;
 use adit_testkit::ledger::Ledger;
 
 /// Bytes in one piece of a body.
 const PIECE_BYTES: usize = 700;
 
 /// Serves on port 80 for as long as the host lives.
-pub(crate) async fn serve(mark: char, ledger: Ledger) -> Result<()> {
-    let port = Port::open(80).await?;
+pub(crate) async fn serve(mark: char, ledger: Ledger, planted: Planted) -> Result<()> {
+    let port = Port::open(80, Fuse::default()).await?;
     let tasks = Tasks::new("origin");
     loop {
         let (wire, _) = port.accept().await?;
         let ledger = ledger.clone();
         let service = service_fn(move |request| {
-            let answer = answer(mark, &ledger, &request);
+            let answer = answer(mark, &ledger, &request, planted);
             async move {
                 let answer = answer.unwrap_or_else(|error| refuse(&error));
                 if answer.status().is_success() {
@@ -51,12 +53,18 @@ pub(crate) async fn serve(mark: char, ledger: Ledger) -> Result<()> {
 }
 
 /// `/ID/BYTES/PAUSE`: that many bytes, with a pause of so many milliseconds before each piece.
-fn answer(mark: char, ledger: &Ledger, request: &Request<Incoming>) -> Result<Response<Slow>> {
+fn answer(
+    mark: char,
+    ledger: &Ledger,
+    request: &Request<Incoming>,
+    planted: Planted,
+) -> Result<Response<Slow>> {
     let mut numbers = request.uri().path().split('/').skip(1).map(str::parse::<u64>);
     let mut number = || anyhow::Ok(numbers.next().context("a number is missing")??);
     let (id, bytes, pause) = (number()?, usize::try_from(number()?)?, Duration::from_millis(number()?));
     ledger.deliver(id, mark);
     let chunked = id % 2 == 0;
+    let bytes = if planted == Planted::ShortBodies && id % 50 == 0 { bytes / 2 } else { bytes };
     Ok(Response::new(Slow { mark, id, at: 0, bytes, pause, chunked, resting: None }))
 }
 

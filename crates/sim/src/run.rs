@@ -12,8 +12,10 @@ use crate::authority::Mood;
 use crate::bounds::BOUNDS;
 use crate::cast::{Cast, MARKS};
 use crate::dice::Dice;
+use crate::fuse::{Fuse, Fuses};
 use crate::origin;
-use crate::schedule::{Fault, Planned, plan};
+use crate::planted::Planted;
+use crate::schedule::{Fault, Planned, Reader, plan};
 use crate::visitor::Visitor;
 use adit_testkit::ledger::Books;
 
@@ -41,16 +43,18 @@ pub struct Outcome {
     pub books: Books,
     /// Everything that must hold, and did not.
     pub violations: Vec<String>,
+    /// How many tasks panicked that were to.
+    pub planted_panics: u64,
 }
 
 /// Plays one seed to its end.
-pub fn run(seed: u64) -> Result<Outcome> {
+pub fn run(seed: u64, planted: Planted) -> Result<Outcome> {
     static HOOK: Once = Once::new();
     HOOK.call_once(count_panics);
-    let panics_before = PANICS.load(Ordering::Relaxed);
+    let (panics_before, burned_before) = (PANICS.load(Ordering::Relaxed), Fuse::burned());
     let mut dice = Dice::new(seed);
     let faults = plan(&mut dice);
-    let stage = Stage::set(seed, &mut dice)?;
+    let stage = Stage::set(seed, &mut dice, planted)?;
     let cast = stage.cast.clone();
     let ended = stage.play(&faults);
     let books = cast.ledger.books();
@@ -59,10 +63,11 @@ pub fn run(seed: u64) -> Result<Outcome> {
         violations.push(format!("the simulation did not end: {error}"));
     }
     let panics = PANICS.load(Ordering::Relaxed) - panics_before;
-    if panics > 0 {
-        violations.push(format!("{panics} tasks panicked"));
+    let planted_panics = Fuse::burned() - burned_before;
+    if panics != planted_panics {
+        violations.push(format!("{panics} tasks panicked, where {planted_panics} were to"));
     }
-    Ok(Outcome { faults, books, violations })
+    Ok(Outcome { faults, books, violations, planted_panics })
 }
 
 fn count_panics() {
@@ -82,11 +87,11 @@ struct Stage {
 }
 
 impl Stage {
-    fn set(seed: u64, dice: &mut Dice) -> Result<Self> {
+    fn set(seed: u64, dice: &mut Dice, planted: Planted) -> Result<Self> {
         let mut builder = Builder::new();
         builder.rng_seed(seed).tick_duration(TICK).simulation_duration(RUN_MAX).tcp_capacity(4096);
         builder.min_message_latency(Duration::from_millis(1)).max_message_latency(Duration::from_millis(40));
-        let mut stage = Self { sim: builder.build(), cast: Cast::new()?, spare: Arc::default() };
+        let mut stage = Self { sim: builder.build(), cast: Cast::new(planted)?, spare: Arc::default() };
         stage.hosts();
         for mark in MARKS {
             for number in 0..VISITORS {
@@ -119,10 +124,10 @@ impl Stage {
             async move { if runs { Ok(cast.agent('a', "spare-a").await?) } else { Ok(()) } }
         });
         for (mark, name) in [('a', "origin-a"), ('b', "origin-b")] {
-            let ledger = self.cast.ledger.clone();
+            let (ledger, planted) = (self.cast.ledger.clone(), self.cast.planted);
             self.sim.host(name, move || {
                 let ledger = ledger.clone();
-                async move { Ok(origin::serve(mark, ledger).await?) }
+                async move { Ok(origin::serve(mark, ledger, planted).await?) }
             });
         }
     }
@@ -164,6 +169,18 @@ impl Stage {
                 self.spare.store(true, Ordering::Relaxed);
                 self.sim.bounce("spare-a");
             }
+            Fault::Panic(reader) => self.fuse(reader).arm(),
+        }
+    }
+
+    fn fuse(&self, reader: Reader) -> &Fuse {
+        let Fuses { visitors, agents, link, upstream, claims } = &self.cast.fuses;
+        match reader {
+            Reader::Visitor => visitors,
+            Reader::Agent => agents,
+            Reader::Link => link,
+            Reader::Upstream => upstream,
+            Reader::Claim => claims,
         }
     }
 
@@ -176,6 +193,7 @@ impl Stage {
             Fault::NodeClock(_) => self.cast.node_clock.set_ahead(0),
             Fault::ControlPlaneClock(_) => self.cast.control_plane_clock.set_ahead(0),
             Fault::Takeover => self.sim.repair("agent-a", "node"),
+            Fault::Panic(reader) => self.fuse(reader).disarm(),
         }
     }
 

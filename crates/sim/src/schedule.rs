@@ -24,6 +24,23 @@ pub enum Fault {
     ControlPlaneClock(i64),
     /// A second copy of the agent of `a` starts on another host while the first cannot reach the node. It stays.
     Takeover,
+    /// A mistake in a program: whoever reads there next panics.
+    Panic(Reader),
+}
+
+/// Who reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    /// The node, from a visitor.
+    Visitor,
+    /// The node, from an agent.
+    Agent,
+    /// The agent of `a`, from the node.
+    Link,
+    /// The agent of `a`, from its upstream.
+    Upstream,
+    /// The node, while it asks for an endpoint for an agent.
+    Claim,
 }
 
 /// A fault, when it begins and when it is mended.
@@ -70,7 +87,7 @@ fn one(dice: &mut Dice) -> Planned {
 fn fault(dice: &mut Dice) -> Fault {
     let (agent, origin) = dice.pick(PAIRS);
     let seconds = dice.pick([-3_600, 3_600, -86_400, 86_400, 400 * 86_400, 90]);
-    match dice.below(14) {
+    match dice.below(18) {
         0 | 1 => Fault::Crash(agent),
         2 | 3 => Fault::Crash("node"),
         4 => Fault::Crash(origin),
@@ -80,9 +97,16 @@ fn fault(dice: &mut Dice) -> Fault {
         7 => Fault::OneWay(agent, "node"),
         8 => Fault::OneWay("node", agent),
         9 => Fault::Stall(agent, "node"),
-        10 => Fault::ControlPlane(dice.pick([Mood::Failing, Mood::Silent, Mood::Forgetful])),
+        10 | 14 | 15 => Fault::ControlPlane(dice.pick([Mood::Failing, Mood::Silent, Mood::Forgetful])),
         11 => Fault::NodeClock(seconds),
         12 => Fault::ControlPlaneClock(seconds),
-        _ => Fault::Takeover,
+        13 => Fault::Takeover,
+        _ => Fault::Panic(dice.pick([
+            Reader::Visitor,
+            Reader::Agent,
+            Reader::Link,
+            Reader::Upstream,
+            Reader::Claim,
+        ])),
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use crate::bodies;
 use crate::bounds::BOUNDS;
 use crate::dice::Dice;
+use crate::fuse::Fuse;
 use crate::network;
 use adit_testkit::ledger::{Ledger, Told};
 
@@ -136,7 +137,7 @@ impl Visitor {
 
 impl Connection {
     async fn open() -> Result<Self> {
-        let wire = timeout(Duration::from_secs(20), network::connect("node", 80)).await??;
+        let wire = timeout(Duration::from_secs(20), network::connect("node", 80, Fuse::default())).await??;
         let (sender, connection) = http1::handshake(TokioIo::new(wire)).await?;
         let driver = Tasks::new("visitor").spawn("http", async move { drop(connection.await) });
         ensure!(!sender.is_closed(), "it closed at once");
