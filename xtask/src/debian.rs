@@ -13,12 +13,16 @@ use crate::job;
 use services::Services;
 
 /// What tests need, whether it is there, and which package has it.
-pub const FOR_TESTS: [Need; 4] = [
+pub const FOR_TESTS: [Need; 7] = [
     Need { package: "postgresql", present: postgres_starts },
     Need { package: "git", present: git_serves_http },
     // libFuzzer is C++, and is built from its source.
     Need { package: "g++", present: || job::answers(Command::new("c++").arg("--version")) },
     Need { package: "curl", present: || job::answers(Command::new("curl").arg("--version")) },
+    // Networks that lose packets, and clocks that jump.
+    Need { package: "iproute2", present: || Path::new("/sbin/ip").exists() },
+    Need { package: "nftables", present: || Path::new("/usr/sbin/nft").exists() },
+    Need { package: "libfaketime", present: faketime_is_there },
 ];
 
 /// nginx beside Adit.
@@ -147,6 +151,14 @@ fn leave_as_shipped(file: &Path, shipped: &Path) -> Result<()> {
 fn postgres_starts() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     versions.map(|version| version.path().join("bin")).any(|programs| programs.join("initdb").exists())
+}
+
+/// Debian puts libraries into one folder per architecture.
+fn faketime_is_there() -> bool {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders
+        .map(|folder| folder.path().join("faketime"))
+        .any(|folder| folder.join("libfaketimeMT.so.1").exists())
 }
 
 fn git_serves_http() -> bool {

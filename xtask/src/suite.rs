@@ -26,7 +26,8 @@ const TIER_TWO: &str = "\
 tier 2 holds besides (cargo xtask test --full):
   e2e: bodies of 1 GiB each way instead of 64 MiB
   property tests: 20,000 cases each instead of 256
-  faults: more and longer ones under load
+  faults: more and longer ones under load; 1,000 agent sessions that come back, 10,000 idle visitors, 200,000 streams
+  metering: thousands of exchanges, 20 kills, 12 handovers
   simulation: 2,500 seeds instead of 300
   fuzzing: every decoder for 20 seconds (cargo xtask fuzz)";
 

@@ -10,12 +10,18 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::limits::EVENT_WITHIN;
+use crate::network;
 use crate::program::Program;
 use crate::programs;
+use crate::set_clock::SetClock;
 use crate::stack::{Key, Stack};
 use crate::wait::within;
+
+/// No event for so long: all of them have been read.
+const CAUGHT_UP_AFTER: Duration = Duration::from_millis(300);
 
 /// The configuration file in a home folder.
 const CONFIG: &str = "adit.toml";
@@ -29,6 +35,10 @@ pub struct Home {
     pub server: String,
     /// The environment variable `ADIT_AUTHTOKEN`.
     pub authtoken: Option<String>,
+    /// The network namespace that agents run in, where it is not the test's.
+    pub inside: Option<String>,
+    /// A clock that the test sets, where it is not the machine's.
+    pub clock: Option<SetClock>,
 }
 
 impl Home {
@@ -44,6 +54,8 @@ impl Home {
             ca_file: stack.ca_file().to_path_buf(),
             server: format!("{}:{}", stack.app_host(), stack.https().port()),
             authtoken: Some(key.secret.clone()),
+            inside: None,
+            clock: None,
         })
     }
 
@@ -68,12 +80,18 @@ impl Home {
 
     /// `adit ARGUMENTS` as a command. Nothing of the developer's environment leaks in.
     pub fn command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = Command::new(programs::adit()?);
+        let mut command = match &self.inside {
+            Some(namespace) => network::inside(namespace, &programs::adit()?),
+            None => Command::new(programs::adit()?),
+        };
         command.env_clear().args(arguments).current_dir(self.path()).env("HOME", self.path());
         command.env("ADIT_SERVER", &self.server).env("ADIT_CA_FILE", &self.ca_file);
         command.env("ADIT_CONFIG", self.path().join(CONFIG));
         if let Some(authtoken) = &self.authtoken {
             command.env("ADIT_AUTHTOKEN", authtoken);
+        }
+        if let Some(clock) = &self.clock {
+            clock.give(&mut command);
         }
         Ok(command)
     }
@@ -104,6 +122,16 @@ impl Agent {
     pub async fn event(&mut self, name: &str, deadline: Duration) -> Result<Value> {
         let found = within(&format!("the agent says `{name}`"), deadline, self.find(name)).await;
         found.and_then(|found| found).with_context(|| format!("events so far: {:#?}", self.seen))
+    }
+
+    /// Reads the events that are there already.
+    pub async fn catch_up(&mut self) -> Result<()> {
+        while let Ok(next) = timeout(CAUGHT_UP_AFTER, self.next()).await {
+            if next?.is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Reads all events to the end, waits for it and returns the exit status. A signal that ended it is an error.

@@ -18,6 +18,9 @@ pub const COMMAND_WITHIN: Duration = Duration::from_secs(30);
 /// A revocation cuts live sessions within this time. What Adit promises, not what a test allows.
 pub const REVOKED_WITHIN: Duration = Duration::from_secs(5);
 
+/// A program has given back what it held for those who left. Idle connections live for a while.
+pub const GIVEN_BACK_WITHIN: Duration = Duration::from_mins(1);
+
 /// How often a condition that nobody announces is looked at.
 pub const LOOK_EVERY: Duration = Duration::from_millis(10);
 

@@ -1,112 +1,37 @@
 //! Requests without a pause, and an origin for them, both of which write down what they see.
 
-use std::convert::Infallible;
+mod origin;
+
 use std::time::Duration;
 
 use adit_process::tasks::{Task, Tasks};
 use adit_testkit::ledger::{Ledger, Told};
-use anyhow::{Context as _, Result};
-use bytes::Bytes;
-use futures::stream;
-use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
-use http_body::Frame;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use anyhow::Result;
+use http::Method;
+use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::body::{Body, Digest, body_of, digest, empty, patterned};
+use crate::body::{Digest, digest, empty, patterned};
 use crate::limits::EVENT_WITHIN;
 use crate::pattern::Pattern;
 use crate::visitor::{Connection, Visitor};
 use crate::wait::within;
 
+pub use origin::{LedgerOrigin, Mood};
+
 /// Bytes of the longest body. Long enough that faults hit it on its way.
 const BODY_BYTES_MAX: u64 = 400_000;
 
-/// Bytes in a piece of a body that comes slowly.
-const PIECE_BYTES: u64 = 20_000;
+/// A visitor who was refused asks so often again.
+const REFUSED_EVERY: Duration = Duration::from_millis(50);
 
 /// Whole answers in a row, after everything is healed, with which a visitor is content.
 const CONTENT_AFTER: u32 = 8;
 
-/// An upstream whose every byte says whose it is.
-#[derive(Debug)]
-pub struct LedgerOrigin {
-    port: u16,
-    _accepting: Task<()>,
-    _tasks: Tasks,
-}
-
-impl LedgerOrigin {
-    /// Starts to serve the endpoint of `mark`.
-    pub async fn start(mark: char, ledger: Ledger) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for an origin")?;
-        let port = listener.local_addr()?.port();
-        let tasks = Tasks::new("ledger origin");
-        let connections = tasks.clone();
-        let accepting = tasks.spawn("accept", async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                drop(connections.spawn("connection", serve(stream, mark, ledger.clone())));
-            }
-        });
-        Ok(Self { port, _accepting: accepting, _tasks: tasks })
-    }
-
-    /// Its port, as the agent is told.
-    #[must_use]
-    pub fn port(&self) -> String {
-        self.port.to_string()
-    }
-}
-
-async fn serve(stream: TcpStream, mark: char, ledger: Ledger) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let ledger = ledger.clone();
-        async move {
-            let answer = answer(mark, &ledger, request).await;
-            Ok::<_, Infallible>(answer.unwrap_or_else(|_| broken()))
-        }
-    });
-    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-}
-
-/// `/ID/BYTES/PAUSE`: that many bytes, with a pause of so many milliseconds before each piece.
-async fn answer(mark: char, ledger: &Ledger, request: Request<Incoming>) -> Result<Response<Body>> {
-    let path = request.uri().path().to_owned();
-    let mut numbers = path.split('/').skip(1).map(str::parse::<u64>);
-    let mut number = || anyhow::Ok(numbers.next().context("a number is missing")??);
-    let (id, bytes, pause) = (number()?, number()?, Duration::from_millis(number()?));
-    ledger.deliver(id, mark);
-    request.into_body().collect().await?;
-    let body =
-        if pause.is_zero() { patterned(seed(mark, id), bytes) } else { slow(seed(mark, id), bytes, pause) };
-    let mut response = Response::new(body);
-    if id % 2 == 1 {
-        response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
-    }
-    Ok(response)
-}
-
-fn broken() -> Response<Body> {
-    let mut response = Response::new(empty());
-    *response.status_mut() = http::StatusCode::BAD_REQUEST;
-    response
-}
-
-fn slow(seed: u64, bytes: u64, pause: Duration) -> Body {
-    body_of(stream::unfold((Pattern::new(seed), bytes), move |(mut pattern, left)| async move {
-        let count = left.min(PIECE_BYTES);
-        if count == 0 {
-            return None;
-        }
-        tokio::time::sleep(pause).await;
-        let piece: Bytes = pattern.take(usize::try_from(count).unwrap_or_default());
-        Some((Ok(Frame::data(piece)), (pattern, left - count)))
-    }))
+/// At which a load goes.
+fn pace(every: Duration) -> Interval {
+    let mut pace = tokio::time::interval(every);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pace
 }
 
 /// No two tenants have a body in common.
@@ -156,14 +81,15 @@ struct Asking {
 impl Asking {
     async fn until_content(mut self) {
         let (mut connection, mut whole) = (None, 0);
+        // Not a flood of refusals while nothing is there.
+        let mut refused = pace(REFUSED_EVERY);
         while whole < CONTENT_AFTER {
             let healed = self.ledger.healed().is_some();
             let told = self.ask(&mut connection).await;
             whole = if healed && told == Told::Complete { whole + 1 } else { 0 };
             if told != Told::Complete {
                 connection = None;
-                // Not a flood of refusals while nothing is there.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                refused.tick().await;
             }
         }
     }

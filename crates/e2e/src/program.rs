@@ -2,21 +2,27 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use adit_testkit::ledger::{Held, Slack};
 use anyhow::{Context as _, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::wait::within;
+use crate::limits::GIVEN_BACK_WITHIN;
+use crate::wait::{until, within};
 
 /// How long a killed program may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
 /// How much of another program's memory is looked at in one go.
 const MEMORY_PIECE_BYTES: usize = 1024 * 1024;
+
+/// In which Linux tells how long a program has worked.
+const TICKS_PER_S: u64 = 100;
 
 /// Of a longer log only the end is printed.
 const LOG_BYTES_PRINTED_MAX: usize = 128 * 1024;
@@ -81,16 +87,16 @@ impl Program {
 
     /// What everybody on this computer can see of how it was started.
     pub fn command_line(&self) -> Result<String> {
-        let path = format!("/proc/{}/cmdline", self.pid.as_raw_nonzero());
-        let bytes = fs::read(&path).with_context(|| format!("{} is gone", self.name))?;
+        let bytes =
+            fs::read(self.folder().join("cmdline")).with_context(|| format!("{} is gone", self.name))?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Whether `needle` stands anywhere in what it has in memory now.
     pub fn memory_holds(&self, needle: &[u8]) -> Result<bool> {
-        let folder = format!("/proc/{}", self.pid.as_raw_nonzero());
-        let maps = fs::read_to_string(format!("{folder}/maps")).context("no maps")?;
-        let memory = File::open(format!("{folder}/mem")).context("its memory cannot be read")?;
+        let folder = self.folder();
+        let maps = fs::read_to_string(folder.join("maps")).context("no maps")?;
+        let memory = File::open(folder.join("mem")).context("its memory cannot be read")?;
         for line in maps.lines() {
             let mut fields = line.split_whitespace();
             let (range, rights) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
@@ -105,11 +111,58 @@ impl Program {
 
     /// The most memory that it has ever had resident, in bytes.
     pub fn peak_resident_bytes(&self) -> Result<u64> {
-        let path = format!("/proc/{}/status", self.pid.as_raw_nonzero());
-        let status = fs::read_to_string(&path).with_context(|| format!("{} is gone", self.name))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmHWM is no number")?;
-        Ok(kib * 1024)
+        Ok(self.status("VmHWM")? * 1024)
+    }
+
+    /// What it holds now.
+    pub fn held(&self) -> Result<Held> {
+        let descriptors = fs::read_dir(self.folder().join("fd")).context("no descriptors")?.count() as u64;
+        let (threads, resident_bytes) = (self.status("Threads")?, self.status("VmRSS")? * 1024);
+        Ok(Held { descriptors, threads, resident_bytes })
+    }
+
+    /// K6 of the ledgers: waits until it holds no more than before, and what it may keep.
+    pub async fn gives_back(&self, before: Held, slack: Slack) -> Result<()> {
+        let mut leaked = Vec::new();
+        let given_back = until("everything is given back", GIVEN_BACK_WITHIN, || {
+            let now = self.held();
+            leaked = now.map_or_else(|gone| vec![format!("{gone:#}")], |now| before.leaked(&now, slack));
+            std::future::ready(leaked.is_empty())
+        });
+        let given_back = given_back.await;
+        given_back.with_context(|| format!("{}: {leaked:?}", self.name))
+    }
+
+    /// How long processors have worked for it.
+    pub fn worked(&self) -> Result<Duration> {
+        let times = fs::read_to_string(self.folder().join("stat")).context("no times")?;
+        // Its name stands in brackets, and may hold anything.
+        let (_, fields) = times.rsplit_once(')').context("no name")?;
+        let spent = fields.split_whitespace().skip(11).take(2);
+        let ticks = spent.map(str::parse::<u64>).sum::<Result<u64, _>>().context("a time is no number")?;
+        Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_S))
+    }
+
+    /// It can open no descriptor more than it has open. None lets it open as many as before.
+    pub fn limit_descriptors(&self, to: Option<u64>) -> Result<()> {
+        let now = getrlimit(Resource::Nofile);
+        let current = to.or(now.current);
+        let limit = Rlimit { current, maximum: now.maximum };
+        prlimit(Some(self.pid), Resource::Nofile, limit).context("its limit cannot be set")?;
+        Ok(())
+    }
+
+    fn folder(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}", self.pid.as_raw_nonzero()))
+    }
+
+    /// A number in its status.
+    fn status(&self, what: &str) -> Result<u64> {
+        let status = fs::read_to_string(self.folder().join("status"));
+        let status = status.with_context(|| format!("{} is gone", self.name))?;
+        let mut numbers = status.lines().filter_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+        let number = numbers.next().with_context(|| format!("no {what}"))?;
+        number.trim().trim_end_matches("kB").trim().parse().with_context(|| format!("{what} is no number"))
     }
 
     /// What it has written so far and nobody read.

@@ -1,6 +1,6 @@
 //! A running `aditd` with everything in one process.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -14,6 +14,7 @@ use crate::limits::{COMMAND_WITHIN, LOOK_EVERY, START_WITHIN};
 use crate::port_slot::PortSlot;
 use crate::program::Program;
 use crate::programs;
+use crate::set_clock::SetClock;
 use crate::wait::within;
 
 /// What is different from a fresh stack on SQLite.
@@ -33,6 +34,12 @@ pub struct Options {
     pub drain_timeout: Option<u64>,
     /// Where it believes load balancers.
     pub trusted_proxy: Option<&'static str>,
+    /// The address that it listens at, where that is not 127.0.0.1. It must be reachable there, too.
+    pub address: Option<IpAddr>,
+    /// The name of its API, and the one below which endpoints get theirs, where they are not `localhost`.
+    pub names: Option<[&'static str; 2]>,
+    /// A clock that the test sets.
+    pub clock: Option<SetClock>,
 }
 
 /// A running server with its data folder. Both end with it.
@@ -124,12 +131,14 @@ impl Stack {
     }
 
     async fn run_admin(&self, arguments: &[&str]) -> Result<Vec<u8>> {
+        run(self.admin_command(arguments)?).await
+    }
+
+    /// `aditd admin ARGUMENTS --json`, to be run while something else happens.
+    pub fn admin_command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = aditd(&self.options)?;
         command.args(["admin", "--data"]).arg(self.data.path()).args(arguments).arg("--json");
-        let output = within("aditd admin ends", COMMAND_WITHIN, command.output()).await??;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "aditd admin {arguments:?}: {}: {errors}", output.status);
-        Ok(output.stdout)
+        Ok(command)
     }
 
     /// Where agents and visitors connect over TLS.
@@ -180,6 +189,13 @@ impl Stack {
     }
 }
 
+async fn run(mut command: Command) -> Result<Vec<u8>> {
+    let output = within("aditd admin ends", COMMAND_WITHIN, command.output()).await??;
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{:?}: {}: {errors}", command.as_std().get_args(), output.status);
+    Ok(output.stdout)
+}
+
 async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Program, Ready)> {
     let ready_file = data.join("ready.json");
     // One that ended by force leaves its own behind.
@@ -192,7 +208,11 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     };
     command.args(["up", "--dev", "--data"]).arg(data);
     for (flag, port) in ["--listen", "--http-listen"].iter().zip(ports) {
-        command.arg(flag).arg(format!("127.0.0.1:{port}"));
+        let address = options.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        command.arg(flag).arg(SocketAddr::from((address, port)).to_string());
+    }
+    if let Some([app_host, domain]) = options.names {
+        command.args(["--app-host", app_host, "--domain", domain]);
     }
     command.arg("--ready-file").arg(&ready_file);
     if let Some(log) = options.log {
@@ -209,6 +229,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     }
     if let Some(port) = options.public_port {
         command.arg("--public-port").arg(port.to_string());
+    }
+    if let Some(clock) = &options.clock {
+        clock.give(&mut command);
     }
     let mut program = Program::start("aditd", command)?;
     let ready = within("aditd is ready", START_WITHIN, ready(&mut program, &ready_file)).await??;

@@ -1,0 +1,142 @@
+//! The network between agents and server fails: silent, in one direction only, slow to say so, and cut.
+
+use std::time::Duration;
+
+use adit_e2e::{Lost, Network, Signal, full};
+use anyhow::Result;
+
+use super::place::{BOUNDS, Place};
+
+/// F9: neither side is told that the network is gone. Short silences are waited out by the kernel, long ones noticed.
+#[tokio::test]
+async fn packets_are_lost_between_agent_and_server() -> Result<()> {
+    let mut place = Place::across(Network::enter()?).await?;
+    place.ledger.spare('b');
+    for seconds in if full() { [1, 5, 30, 120].as_slice() } else { &[2] } {
+        place.carried(6).await?;
+        place.lose(Lost::Both, &format!("packets are lost for {seconds} s"))?;
+        lasts(*seconds).await;
+        place.network()?.heal()?;
+        place.ledger.note("no packet is lost any more");
+        place.carried_by('a', 3).await?;
+    }
+    place.carried(6).await?;
+    let since = place.lose(Lost::Both, "packets are lost until that is noticed")?;
+    place.noticed_by_agent(since).await?;
+    place.network()?.heal()?;
+    place.bound('a').await?;
+    place.judge().await
+}
+
+/// F10: what one side says arrives, and what the other says does not. Both must find out.
+#[tokio::test]
+async fn packets_are_lost_in_one_direction() -> Result<()> {
+    let mut place = Place::across(Network::enter()?).await?;
+    place.ledger.spare('b');
+    for lost in [Lost::Coming, Lost::Going].repeat(if full() { 4 } else { 1 }) {
+        place.carried(6).await?;
+        let since = place.lose(lost, &format!("packets are lost: {lost:?}"))?;
+        place.noticed_by_agent(since).await?;
+        place.network()?.heal()?;
+        place.ledger.note("no packet is lost any more");
+        place.bound('a').await?;
+    }
+    place.judge().await
+}
+
+/// F10, for who owns the endpoint: an agent that cannot be heard, and hears, is replaced. It does not fight back.
+#[tokio::test]
+async fn an_agent_behind_a_half_dead_network_is_replaced_for_good() -> Result<()> {
+    let mut place = Place::across(Network::enter()?).await?;
+    place.ledger.spare('b');
+    place.carried(6).await?;
+    place.lose(Lost::Coming, "the agent cannot be heard")?;
+    // Another copy, with the same key, on a computer that is heard.
+    let [here, _] = place.network()?.namespaces();
+    place.homes[0].inside = Some(here);
+    let mut old = place.replace_agent().await?;
+    place.ledger.taken_over('a');
+    place.carried(6).await?;
+    place.network()?.heal()?;
+    place.ledger.note("the first agent is heard again");
+    assert_eq!(old.exit(BOUNDS.back_within).await?, 5);
+    assert!(old.has_said("replaced"), "{:?}", old.seen());
+    place.carried(6).await?;
+    place.judge().await
+}
+
+/// F11: connections through something that forgets them. Both sides notice, and hold nothing for the old ones.
+#[tokio::test]
+async fn the_network_goes_silent_and_accepts_new_connections() -> Result<()> {
+    let mut place = Place::start().await?;
+    let seconds: &[u64] = if full() { &[1, 5, 30, 120] } else { &[1, 20] };
+    for seconds in seconds {
+        place.carried(6).await?;
+        place.proxy()?.set_silent(true);
+        place.fault(&format!("silent for {seconds} s"));
+        lasts(*seconds).await;
+        place.proxy()?.set_silent(false);
+        place.ledger.note("no longer silent");
+    }
+    place.judge().await
+}
+
+/// F12.
+#[tokio::test]
+async fn every_connection_is_cut_again_and_again() -> Result<()> {
+    let mut place = Place::start().await?;
+    place.carried(6).await?;
+    place.fault("every connection is cut again and again");
+    let mut beats = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..if full() { 300 } else { 15 } {
+        beats.tick().await;
+        place.proxy()?.cut_all();
+    }
+    place.ledger.note("no more cuts");
+    place.judge().await
+}
+
+/// F24: a process that does not run cannot answer.
+#[tokio::test]
+async fn an_agent_stands_still_for_a_while() -> Result<()> {
+    let mut place = Place::start().await?;
+    place.ledger.spare('b');
+    for seconds in if full() { [1, 5, 30].as_slice() } else { &[2] } {
+        place.carried(6).await?;
+        place.faulty.program().signal(Signal::STOP)?;
+        place.fault(&format!("the agent stands still for {seconds} s"));
+        lasts(*seconds).await;
+        place.faulty.program().signal(Signal::CONT)?;
+    }
+    place.judge().await
+}
+
+/// F24, for the server: everyone waits, and nobody is lost.
+#[tokio::test]
+async fn the_server_stands_still_for_a_while() -> Result<()> {
+    let mut place = Place::start().await?;
+    for seconds in if full() { [1, 5, 30].as_slice() } else { &[2] } {
+        place.carried(6).await?;
+        place.stack.program().signal(Signal::STOP)?;
+        place.fault(&format!("the server stands still for {seconds} s"));
+        lasts(*seconds).await;
+        place.stack.program().signal(Signal::CONT)?;
+    }
+    place.judge().await
+}
+
+impl Place {
+    fn lose(&mut self, lost: Lost, what: &str) -> Result<Duration> {
+        let port = self.stack.https().port();
+        self.network()?.lose(lost, port)?;
+        Ok(self.fault(what))
+    }
+}
+
+/// How long a fault is there: the load goes on meanwhile.
+async fn lasts(seconds: u64) {
+    let mut beats = tokio::time::interval(Duration::from_secs(1));
+    for _ in 0..=seconds {
+        beats.tick().await;
+    }
+}

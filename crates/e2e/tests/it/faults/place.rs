@@ -1,0 +1,242 @@
+//! Two tenants under load: what befalls the first's agent must not reach the second.
+
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use adit_e2e::{
+    Agent, EVENT_WITHIN, HERE, Home, Key, LedgerOrigin, Load, Mood, Network, Options, Proxy, Stack, Visitor,
+    full, until,
+};
+use adit_testkit::ledger::{Bounds, Held, Ledger, Noticed, Slack, Slowdown, quiet, slower};
+use anyhow::{Context as _, Result};
+
+/// The agent's tries get rarer while there is no server, at most 30 s apart; a dead link is noticed after 15 s. Twice
+/// that, for a machine that is busy.
+pub(super) const BOUNDS: Bounds =
+    Bounds { back_within: Duration::from_secs(90), told_within: Duration::from_secs(90) };
+
+/// A dead link is noticed after 15 s. More, for a machine that is busy.
+const DEAD_WITHIN: Duration = Duration::from_secs(25);
+
+/// All visitors have seen enough, after everything is healed.
+const CONTENT_WITHIN: Duration = Duration::from_mins(3);
+
+/// Log lines of a run beyond which nobody can read it: the server logs connections and sessions, not requests.
+const LOG_LINES_MAX: usize = 2_000;
+
+/// What a server may hold after a run beyond what it held before. Visitors leave without a word, and it may keep upstream
+/// connections for a while.
+const SLACK: Slack = Slack { descriptors: 12, threads: 24, resident_bytes: 96 * 1024 * 1024 };
+
+/// The machine is shared by the load and everything else: in a short run only what stands still is found.
+const SLOWDOWN: Slowdown = Slowdown { percent_max: 500, noise: Duration::from_secs(3) };
+const SLOWDOWN_FULL: Slowdown = Slowdown { percent_max: 300, noise: Duration::from_secs(1) };
+
+/// Requests of each endpoint that are carried before the first fault.
+const CARRIED_FIRST: usize = 6;
+
+/// How agents reach the server.
+pub(super) enum Way {
+    /// Directly.
+    Loopback,
+    /// Through a proxy that can fail.
+    Proxy(Proxy),
+    /// The first tenant's from another computer, over a cable that can lose packets.
+    Cable(Network),
+}
+
+/// Both tenants, and everything around them.
+pub(super) struct Place {
+    pub(super) ledger: Ledger,
+    pub(super) faulty: Agent,
+    pub(super) spared: Agent,
+    /// Where the agents run.
+    pub(super) homes: [Home; 2],
+    origins: [LedgerOrigin; 2],
+    loads: Vec<Load>,
+    secrets: Vec<String>,
+    before: Held,
+    /// When the first fault began.
+    faults_from: Option<Duration>,
+    pub(super) stack: Stack,
+    pub(super) way: Way,
+}
+
+impl Place {
+    /// Agents reach the server through a proxy.
+    pub(super) async fn start() -> Result<Self> {
+        let proxy = Proxy::start().await?;
+        let options = Options { public_port: Some(proxy.port()), ..Options::default() };
+        Self::start_with(options, Way::Proxy(proxy)).await
+    }
+
+    /// The first tenant's agent runs on another computer.
+    pub(super) async fn across(network: Network) -> Result<Self> {
+        let names = Some([HERE, "endpoints.example"]);
+        let address = Some(Ipv4Addr::UNSPECIFIED.into());
+        let options = Options { names, address, ..Options::default() };
+        Self::start_with(options, Way::Cable(network)).await
+    }
+
+    /// A server that is different.
+    pub(super) async fn start_with(options: Options, way: Way) -> Result<Self> {
+        let begun = Instant::now();
+        let ledger = Ledger::new(move || begun.elapsed());
+        let mut stack = Stack::start_with(options).await?;
+        if let Way::Proxy(proxy) = &way {
+            proxy.forward_to(stack.https());
+        }
+        let keys = [stack.tenant("tenant-a").await?, stack.tenant("tenant-b").await?];
+        let homes = [home(&stack, &keys[0], &way, 1)?, home(&stack, &keys[1], &way, 0)?];
+        let ip = if matches!(way, Way::Cable(_)) { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        let origins = [
+            LedgerOrigin::start_at(ip, 'a', ledger.clone()).await?,
+            LedgerOrigin::start_at(ip, 'b', ledger.clone()).await?,
+        ];
+        let before = stack.program().held()?;
+        let secrets = keys.map(|key| key.secret).to_vec();
+        let (faulty, spared) = (expose(&homes, &origins, &way, 'a')?, expose(&homes, &origins, &way, 'b')?);
+        let (loads, faults_from) = (Vec::new(), None);
+        let mut place =
+            Self { ledger, faulty, spared, homes, origins, loads, secrets, before, faults_from, stack, way };
+        for mark in ['a', 'b'] {
+            let hostname = place.bound(mark).await?;
+            let visitor = Visitor::new(&place.stack, &hostname)?;
+            place.loads.push(Load::start(mark, &visitor, &place.ledger));
+        }
+        place.carried(CARRIED_FIRST).await?;
+        Ok(place)
+    }
+
+    /// Waits until the agent of `mark` has its URL, and writes down who has it. Returns the host name.
+    pub(super) async fn bound(&mut self, mark: char) -> Result<String> {
+        let agent = if mark == 'a' { &mut self.faulty } else { &mut self.spared };
+        let event = agent.event("url_assigned", BOUNDS.back_within).await?;
+        let instance =
+            agent.seen().iter().find_map(|event| event["instance"].as_str()).context("no instance")?;
+        self.ledger.own(format!("{mark} in epoch {}", event["epoch"]), instance.to_owned());
+        Ok(event["hostname"].as_str().context("no host name")?.to_owned())
+    }
+
+    /// Starts another agent of the first tenant, in the place of the one that there is.
+    pub(super) async fn replace_agent(&mut self) -> Result<Agent> {
+        let next = expose(&self.homes, &self.origins, &self.way, 'a')?;
+        let old = std::mem::replace(&mut self.faulty, next);
+        self.bound('a').await?;
+        Ok(old)
+    }
+
+    /// Whoever comes now is taken in and served: an agent for another name, and a visitor.
+    pub(super) async fn newcomers_are_served(&self) -> Result<()> {
+        let mut agent = self.homes[0].http(&self.origins[0].port(), Some("newcomer"))?;
+        let event = agent.event("url_assigned", BOUNDS.back_within).await?;
+        let visitor = Visitor::new(&self.stack, event["hostname"].as_str().context("no host name")?)?;
+        let answer = visitor.https().await?.get("/not/a/request").await?;
+        anyhow::ensure!(answer.status() == http::StatusCode::BAD_REQUEST, "{}", answer.status());
+        Ok(())
+    }
+
+    /// How the first tenant's upstream is from now on.
+    pub(super) fn upstream_is(&self, mood: Mood) {
+        self.origins[0].set_mood(mood);
+    }
+
+    /// The proxy between agents and server.
+    pub(super) fn proxy(&self) -> Result<&Proxy> {
+        let Way::Proxy(proxy) = &self.way else { anyhow::bail!("no proxy") };
+        Ok(proxy)
+    }
+
+    /// The network between the first tenant's agent and the server.
+    pub(super) fn network(&self) -> Result<&Network> {
+        let Way::Cable(network) = &self.way else { anyhow::bail!("no network") };
+        Ok(network)
+    }
+
+    /// Something goes wrong now.
+    pub(super) fn fault(&mut self, what: &str) -> Duration {
+        self.ledger.note(what);
+        let now = self.ledger.now();
+        self.faults_from.get_or_insert(now);
+        now
+    }
+
+    /// The first tenant's agent must notice that its link is dead.
+    pub(super) async fn noticed_by_agent(&mut self, since: Duration) -> Result<()> {
+        self.faulty.event("disconnected", BOUNDS.back_within).await?;
+        let took = self.ledger.now().saturating_sub(since);
+        let what = "the agent says that its link is dead".to_owned();
+        self.ledger.noticed(Noticed { what, took, within: DEAD_WITHIN });
+        Ok(())
+    }
+
+    /// Waits until so many more requests of each endpoint have ended.
+    pub(super) async fn carried(&self, more: usize) -> Result<()> {
+        for mark in ['a', 'b'] {
+            self.carried_by(mark, more).await?;
+        }
+        Ok(())
+    }
+
+    /// The same, of one endpoint.
+    pub(super) async fn carried_by(&self, mark: char, more: usize) -> Result<()> {
+        let ended = || {
+            let books = self.ledger.books();
+            books.requests.values().filter(|asked| asked.mark == mark && !asked.told.is_empty()).count()
+        };
+        let enough = ended() + more;
+        until("requests are carried", EVENT_WITHIN * 3, || std::future::ready(ended() >= enough)).await
+    }
+
+    /// Nothing is broken any more: what must hold now, and what must have held.
+    pub(super) async fn judge(mut self) -> Result<()> {
+        self.ledger.heal();
+        let healed = self.ledger.now();
+        let mut content = Ok(());
+        for load in std::mem::take(&mut self.loads) {
+            content = content.and(load.content(CONTENT_WITHIN).await);
+        }
+        let books = self.ledger.books();
+        let mut violations = books.violations(BOUNDS);
+        let said = self.stack.program().log();
+        violations.extend(quiet(&said, &self.secrets, LOG_LINES_MAX));
+        if let (Some(from), true) = (self.faults_from, books.spared.contains(&'b')) {
+            let usual = books.answer_times('b', Duration::ZERO..from);
+            let during = books.answer_times('b', from..healed);
+            let may = if full() { SLOWDOWN_FULL } else { SLOWDOWN };
+            violations.extend(slower(&usual, &during, may));
+        }
+        let log = books.log.join("\n");
+        content.with_context(|| format!("{violations:#?}\n{log}"))?;
+        assert!(violations.is_empty(), "{violations:#?}\n{log}");
+        self.gives_back().await
+    }
+
+    /// K6: with agents and visitors gone, the server holds what it held before.
+    async fn gives_back(mut self) -> Result<()> {
+        for agent in [&mut self.faulty, &mut self.spared] {
+            agent.program().kill().await?;
+        }
+        self.stack.program().gives_back(self.before, SLACK).await
+    }
+}
+
+fn home(stack: &Stack, key: &Key, way: &Way, computer: usize) -> Result<Home> {
+    let mut home = Home::new(stack, key)?;
+    match way {
+        Way::Loopback => {}
+        Way::Proxy(proxy) => home.server = format!("{}:{}", stack.app_host(), proxy.port()),
+        Way::Cable(network) => home.inside = network.namespaces().into_iter().nth(computer),
+    }
+    Ok(home)
+}
+
+fn expose(homes: &[Home; 2], origins: &[LedgerOrigin; 2], way: &Way, mark: char) -> Result<Agent> {
+    let [(home, origin), (other_home, other_origin)] = [(&homes[0], &origins[0]), (&homes[1], &origins[1])];
+    let (home, origin) = if mark == 'a' { (home, origin) } else { (other_home, other_origin) };
+    let upstream = match way {
+        Way::Cable(network) => format!("{}:{}", network.here_ip(), origin.port()),
+        _ => origin.port(),
+    };
+    home.http(&upstream, Some(&mark.to_string()))
+}
