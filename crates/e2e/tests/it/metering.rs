@@ -1,30 +1,34 @@
 //! What is billed is what visitors and upstreams saw, to the byte; a node that is killed loses seconds and doubles nothing.
 
+mod raw;
+mod visits;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use adit_e2e::{
-    Connection, Counted, Ledger, Pattern, Scene, Side, Stack, Totals, Visitor, empty, full, patterned, text,
-    until,
+    Ledger, Options, Parts, Pattern, PortSlot, Scene, Signal, Stack, Totals, Visitor, empty, full, until,
 };
+use adit_process::tasks::{Task, Tasks};
+use adit_testkit::ledger::Bill;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
-use futures::{SinkExt as _, StreamExt as _};
-use http::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
+use http::header::{HOST, HeaderValue};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper_util::rt::TokioIo;
+use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio::net::TcpStream;
+
+use raw::Raw;
+use visits::{BODY_BYTES_MAX, get, put, visit};
 
 /// Visitors at once.
 const VISITORS: u64 = 6;
 /// What each of them does, in a short run and in the full one.
 const DOINGS: u64 = 60;
 const DOINGS_FULL: u64 = 1_000;
-const BODY_BYTES_MAX: u64 = 80_000;
 
 /// Counts are written down every few seconds.
 const BILLED_WITHIN: Duration = Duration::from_secs(40);
@@ -32,13 +36,17 @@ const BILLED_WITHIN: Duration = Duration::from_secs(40);
 const LOST_MAX: Duration = Duration::from_secs(10);
 const KILLS: u64 = 2;
 const KILLS_FULL: u64 = 20;
+const HANDOVERS: u64 = 2;
+const HANDOVERS_FULL: u64 = 12;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_billed_is_what_both_ends_saw() -> Result<()> {
-    let scene = Scene::start().await?;
+    let options = Options { ports: Some(PortSlot::take()?), ..Options::default() };
+    let scene = Scene::start_on(Stack::start_with(options).await?).await?;
+    let raw = Raw::start(&scene).await?;
     let seen = Ledger::default();
     let doings = if full() { DOINGS_FULL } else { DOINGS };
-    let visits = (0..VISITORS).map(|nth| visit(&scene.visitor, &seen, nth, doings));
+    let visits = (0..VISITORS).map(|nth| visit(&scene.visitor, &raw, &seen, (nth, doings)));
     try_join_all(visits).await?;
     assert!(seen.totals().connections > VISITORS && seen.totals().in_bytes > 1_000_000, "{seen:?}");
     billed_as(&scene.stack, seen.totals()).await?;
@@ -56,7 +64,7 @@ async fn what_is_billed_is_what_both_ends_saw() -> Result<()> {
     let mut scene = scene;
     let mut last = scene.visitor.http().await?;
     get(&mut last, &seen, 1_000).await?;
-    scene.stack.program().signal(adit_e2e::Signal::TERM)?;
+    scene.stack.program().signal(Signal::TERM)?;
     scene.stack.program().end(BILLED_WITHIN).await?;
     assert_eq!(billed(&scene.stack).await?, seen.totals());
     Ok(())
@@ -91,38 +99,29 @@ async fn transfers_that_break_count_up_to_the_break() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_node_loses_seconds_and_counts_nothing_twice() -> Result<()> {
     let mut scene = Scene::start().await?;
-    let mut done: Vec<(Instant, Totals)> = Vec::new();
-    let (seen, mut lost) = (Ledger::default(), 0);
+    let begun = Instant::now();
+    let (seen, mut bill) = (Ledger::default(), Bill::default());
     for seed in 0..if full() { KILLS_FULL } else { KILLS } {
-        let before_bytes = seen.totals().out_bytes;
         let mut sizes = Pattern::new(seed);
-        let begun = Instant::now();
         // Longer than the interval and not a multiple of it, so that the kill comes anywhere.
-        let load_for = LOST_MAX + Duration::from_millis(sizes.below(4_000));
-        while begun.elapsed() < load_for {
+        let until = begun.elapsed() + LOST_MAX + Duration::from_millis(sizes.below(4_000));
+        while begun.elapsed() < until {
             let mut connection = scene.visitor.http().await?;
             for _ in 0..20 {
                 get(&mut connection, &seen, 1 + sizes.below(BODY_BYTES_MAX)).await?;
                 put(&mut connection, &seen, 1 + sizes.below(BODY_BYTES_MAX)).await?;
             }
-            done.push((Instant::now(), seen.totals()));
+            bill.saw(begun.elapsed(), seen.totals().out_bytes);
         }
-        let killed = Instant::now();
+        bill.killed(begun.elapsed());
         scene.stack.program().kill().await?;
         scene.stack.start_again().await?;
         scene.agent.event("url_assigned", BILLED_WITHIN * 2).await?;
 
-        let safe = done.iter().rev().find(|(at, _)| killed.duration_since(*at) >= LOST_MAX);
-        let at_least = safe.map_or(before_bytes, |(_, totals)| totals.out_bytes).saturating_sub(lost);
-        let rows = until_billed(&scene.stack, at_least).await?;
-        let at_most = seen.totals();
-        assert!(rows.out_bytes + lost <= at_most.out_bytes, "{rows:?}, lost before {lost}, seen {at_most:?}");
-        assert!(
-            rows.in_bytes <= at_most.in_bytes && rows.requests <= at_most.requests,
-            "{rows:?} {at_most:?}"
-        );
-        // What this kill lost stays lost: the next round is measured beside it.
-        lost = at_most.out_bytes - rows.out_bytes;
+        let rows = until_billed(&scene.stack, bill.least(LOST_MAX)).await?;
+        assert_eq!(bill.violation(rows.out_bytes, LOST_MAX), None);
+        let most = seen.totals();
+        assert!(rows.in_bytes <= most.in_bytes && rows.requests <= most.requests, "{rows:?} {most:?}");
     }
     // From here on nothing is lost, and what was reported before is not reported on top.
     let base = billed(&scene.stack).await?;
@@ -132,121 +131,105 @@ async fn a_killed_node_loses_seconds_and_counts_nothing_twice() -> Result<()> {
     billed_as(&scene.stack, expected).await
 }
 
-/// One visitor, who does one thing after another at random.
-async fn visit(visitor: &Visitor, seen: &Ledger, nth: u64, doings: u64) -> Result<()> {
-    let mut random = Pattern::new(nth);
-    let mut connections = visitor.each().await?;
-    for _ in 0..doings {
-        let at = usize::try_from(random.below(3))?;
-        let connection = connections.get_mut(at).context("three connections")?;
-        let bytes = random.below(BODY_BYTES_MAX);
-        match random.below(9) {
-            0 | 1 => get(connection, seen, bytes).await?,
-            2 => chunked(connection, seen, bytes).await?,
-            3 => head_and_statuses(connection, seen).await?,
-            4 | 5 => put(connection, seen, bytes).await?,
-            6 => put_unknown_length(connection, seen, bytes).await?,
-            7 => echo(visitor.http().await?, seen, bytes).await?,
-            _ => websocket(visitor.https().await?, seen, random.below(8)).await?,
+/// One server takes the place of another again and again, on the same folder, while visitors come and a transfer goes on
+/// in the old one. Nothing is lost and nothing counted twice, also where the old one does not come to its end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_take_each_others_place_share_the_accounts() -> Result<()> {
+    let mut scene = Scene::start().await?;
+    let seen = Ledger::default();
+    for round in 0..if full() { HANDOVERS_FULL } else { HANDOVERS } {
+        let mut connection = scene.visitor.https().await?;
+        let body = connection.get("/parts").await?.into_body();
+        seen.request();
+        let parts = scene.origin.parts().await?;
+        let mut kept = Kept { parts, body, seen: &seen };
+        kept.carry(5_000).await?;
+        let visitors = Coming::start(&scene.visitor, &seen);
+        visitors.came(10).await?;
+        visitors.end().await?;
+        scene.stack.program().signal(Signal::TERM)?;
+        let address = scene.stack.http();
+        until("the drain begins", BILLED_WITHIN, async || TcpStream::connect(address).await.is_err()).await?;
+        let mut old = scene.stack.replace().await?;
+        scene.agent.event("url_assigned", BILLED_WITHIN * 2).await?;
+        // Both carry, and both write it down.
+        let visitors = Coming::start(&scene.visitor, &seen);
+        for _ in 0..20 {
+            kept.carry(1_000).await?;
+            visitors.came(3).await?;
+        }
+        visitors.end().await?;
+        if round % 2 == 0 {
+            drop(kept);
+            assert!(old.end(BILLED_WITHIN).await?.success());
+            billed_as(&scene.stack, seen.totals()).await?;
+        } else {
+            // What it has not written down is lost with it; so nothing is carried until it has.
+            billed_as(&scene.stack, seen.totals()).await?;
+            old.kill().await?;
+            assert_eq!(billed(&scene.stack).await?, seen.totals());
         }
     }
     Ok(())
 }
 
-async fn get(connection: &mut Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let answer = connection.get(&format!("/bytes/{bytes}?seed=1")).await?;
-    ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
-    read(answer, seen).await
+/// A transfer that goes on.
+struct Kept<'a> {
+    parts: Parts,
+    body: Incoming,
+    seen: &'a Ledger,
 }
 
-async fn chunked(connection: &mut Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let answer = connection.get(&format!("/chunked/{bytes}?seed=1")).await?;
-    read(answer, seen).await
-}
-
-async fn head_and_statuses(connection: &mut Connection, seen: &Ledger) -> Result<()> {
-    let request = connection.request(Method::HEAD, "/bytes/1000?seed=1", empty())?;
-    let answer = connection.send(request).await?;
-    read(answer, seen).await?;
-    for path in ["/status/204", "/status/304", "/status/404", "/status/500", "/trailers"] {
-        let answer = connection.get(path).await?;
-        read(answer, seen).await?;
+impl Kept<'_> {
+    async fn carry(&mut self, bytes: usize) -> Result<()> {
+        self.parts.send(vec![b'x'; bytes]).await?;
+        let mut read = 0;
+        while read < bytes {
+            let frame = self.body.frame().await.context("the body goes on")??;
+            self.seen.outgoing_frame(&frame);
+            read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-async fn put(connection: &mut Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let body = text(Pattern::new(bytes).take(usize::try_from(bytes)?));
-    let request = connection.request(Method::PUT, "/upload", body)?;
-    seen.incoming(usize::try_from(bytes)?);
-    let answer = connection.send(request).await?;
-    ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
-    read(answer, seen).await
+/// Visitors who come until they are told to stop, and count.
+struct Coming {
+    stop: Arc<AtomicBool>,
+    came: Ledger,
+    visiting: Task<Result<()>>,
 }
 
-async fn put_unknown_length(connection: &mut Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let counted = seen.clone();
-    let body = patterned(bytes, bytes).inspect_frame(move |frame| counted.incoming_frame(frame)).boxed();
-    let request = connection.request(Method::POST, "/upload", body)?;
-    let answer = connection.send(request).await?;
-    ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
-    read(answer, seen).await
-}
-
-async fn read(answer: http::Response<hyper::body::Incoming>, seen: &Ledger) -> Result<()> {
-    seen.request();
-    let mut body = answer.into_body();
-    while let Some(frame) = body.frame().await {
-        seen.outgoing_frame(&frame?);
+impl Coming {
+    fn start(visitor: &Visitor, seen: &Ledger) -> Self {
+        let (stop, came) = (Arc::new(AtomicBool::new(false)), Ledger::default());
+        let (stopped, coming) = (Arc::clone(&stop), came.clone());
+        let (visitor, seen) = (visitor.clone(), seen.clone());
+        let visiting = Tasks::new("visitors").spawn("visitor", async move {
+            let (mut sizes, mut connection) = (Pattern::new(7), visitor.http2().await?);
+            while !stopped.load(Ordering::SeqCst) {
+                get(&mut connection, &seen, sizes.below(BODY_BYTES_MAX)).await?;
+                put(&mut connection, &seen, sizes.below(BODY_BYTES_MAX)).await?;
+                coming.request();
+            }
+            Ok(())
+        });
+        Self { stop, came, visiting }
     }
-    Ok(())
-}
 
-/// A protocol of its own, in the clear: bytes both ways, and the end.
-async fn echo(mut connection: Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let mut stream = upgrade(&mut connection, "/upgrade", "knock", seen).await?;
-    let sent = Pattern::new(bytes).take(usize::try_from(bytes)?);
-    let (mut read, mut write) = tokio::io::split(&mut stream);
-    let mut back = Vec::new();
-    let write = async {
-        write.write_all(&sent).await?;
-        write.shutdown().await
-    };
-    tokio::try_join!(write, async { read.read_to_end(&mut back).await })?;
-    ensure!(back == sent, "the echo differs");
-    Ok(())
-}
-
-async fn websocket(mut connection: Connection, seen: &Ledger, messages: u64) -> Result<()> {
-    let stream = upgrade(&mut connection, "/websocket", "websocket", seen).await?;
-    let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
-    for n in 0..messages {
-        let sent = Message::binary(Pattern::new(n).take(usize::try_from(n * 7_000)?));
-        socket.send(sent.clone()).await?;
-        ensure!(socket.next().await.context("a message")?? == sent, "the message differs");
+    /// Waits for so many more visits.
+    async fn came(&self, more: u64) -> Result<()> {
+        let enough = self.came.totals().requests + more;
+        until("visitors come", BILLED_WITHIN, async || {
+            self.came.totals().requests >= enough || self.visiting.is_finished()
+        })
+        .await
     }
-    socket.close(None).await?;
-    while let Some(Ok(_)) = socket.next().await {}
-    Ok(())
-}
 
-async fn upgrade(
-    connection: &mut Connection,
-    path: &str,
-    protocol: &'static str,
-    seen: &Ledger,
-) -> Result<Counted<TokioIo<hyper::upgrade::Upgraded>>> {
-    let mut request = connection.request(Method::GET, path, empty())?;
-    let headers = request.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static(protocol));
-    headers.insert("sec-websocket-key", HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
-    headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
-    let answer = connection.send(request).await?;
-    ensure!(answer.status() == StatusCode::SWITCHING_PROTOCOLS, "{}", answer.status());
-    seen.request();
-    let io = TokioIo::new(hyper::upgrade::on(answer).await?);
-    Ok(Counted::new(io, seen.clone(), Side::Visitor))
+    async fn end(self) -> Result<()> {
+        self.stop.store(true, Ordering::SeqCst);
+        self.visiting.await?
+    }
 }
 
 /// Waits until the bill says this, and looks once more after it: it must stay so.
