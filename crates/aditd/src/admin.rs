@@ -45,9 +45,18 @@ async fn tenant(admin: &Admin, verb: TenantVerb, folder: &str, json: bool) -> an
             if json {
                 return print::json(&tenants.iter().map(tenant_json).collect::<Vec<_>>());
             }
-            let rows: Vec<_> =
-                tenants.iter().map(|t| [t.id.to_string(), t.name.clone(), short(t.created_at)]).collect();
-            Ok(print::table(["ID", "NAME", "CREATED"], &rows)?)
+            let rows: Vec<_> = tenants
+                .iter()
+                .map(|t| [t.id.to_string(), t.name.clone(), t.plan.to_string(), short(t.created_at)])
+                .collect();
+            Ok(print::table(["ID", "NAME", "PLAN", "CREATED"], &rows)?)
+        }
+        TenantVerb::Plan { name, plan } => {
+            admin.set_plan(&name, plan).await?;
+            if json {
+                return print::json(&json!({ "name": name, "plan": plan.name() }));
+            }
+            Ok(print::line(&format!("Tenant {name} is on the plan {plan}."))?)
         }
     }
 }
@@ -130,7 +139,12 @@ fn said(revocation: Revocation, noun: &str, id: &str, json: bool) -> anyhow::Res
 }
 
 fn tenant_json(tenant: &Tenant) -> serde_json::Value {
-    json!({ "id": tenant.id, "name": tenant.name, "created_at": tenant.created_at.to_string() })
+    json!({
+        "id": tenant.id,
+        "name": tenant.name,
+        "plan": tenant.plan.name(),
+        "created_at": tenant.created_at.to_string(),
+    })
 }
 
 fn key_json(key: &ApiKeyRecord) -> serde_json::Value {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use adit_domain::{Hostname, PortRange};
+use adit_domain::{Hostname, Plan, PortRange};
 use adit_net::network::Network;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -99,6 +99,10 @@ pub(crate) struct UpArgs {
     /// has].
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     pub(crate) memory_max: Option<u64>,
+    /// How many connections one address may have open, a /64 with IPv6. Behind a load balancer that hides its visitors'
+    /// addresses, all of them count as one [default: 500, with --dev 10000].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) connections_per_address: Option<u32>,
     /// On SIGTERM or Ctrl-C, how long to wait for requests in flight before they are cut. A second signal cuts at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) drain_timeout: u64,
@@ -159,6 +163,13 @@ pub(crate) enum TenantVerb {
     },
     /// List the tenants.
     List,
+    /// Put a tenant on another plan. Agents that are connected follow within the hour.
+    Plan {
+        /// The tenant's name.
+        name: String,
+        /// The plan: self-hosted, or starter.
+        plan: Plan,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 use adit_api::capability::NodeAddress;
 use adit_control_plane::{Clock, ControlPlane};
 use adit_net::listen::bind;
+use adit_process::descriptors::{self, Limits};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::signals::Signals;
 use adit_process::tasks::Tasks;
-use adit_server::Server;
+use adit_server::{Builder, Server};
 use adit_store::Store;
 use anyhow::Context;
 use serde::Serialize;
@@ -23,6 +24,12 @@ use settings::Settings;
 
 /// Where a node keeps what it has carried and not reported, inside the data folder.
 const USAGE_FOLDER: &str = "usage";
+
+/// Connections that one address may have in development, where everybody has the same.
+const DEV_CONNECTIONS_PER_ADDRESS: u32 = 10_000;
+
+/// With fewer descriptors a node takes fewer connections than it has memory for.
+const DESCRIPTORS_ENOUGH: u64 = 16_384;
 
 /// Where the process serves, for a program that started it.
 #[derive(Serialize)]
@@ -38,6 +45,7 @@ struct Ready<'a> {
 /// Runs until a signal, or until a part fails.
 pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Result<()> {
     let mut signals = Signals::listen()?;
+    raise_descriptors();
     let settings = Settings::read(&args, database_url.as_deref())?;
     let store = Store::open(&settings.database).await.context("the database cannot be opened")?;
     let https = bind(settings.listen)?;
@@ -62,17 +70,14 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
         .await
         .context("the control plane cannot start")?;
     let drain_deadline = Duration::from_secs(args.drain_timeout);
-    let mut server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
+    let server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
         .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
         .ports_at(settings.listen.ip())
         .drain_deadline(drain_deadline)
         .trusted_proxies(args.trusted_proxy.clone());
-    if let Some(mebibytes) = args.memory_max {
-        server = server.memory_max(mebibytes.saturating_mul(1024 * 1024));
-    }
-    let server = server.build();
+    let server = bounded(server, &args).build();
 
     let ready = Ready {
         https_port: tls_port,
@@ -103,6 +108,33 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     tokio::select! {
         ended = supervised => ended,
         failed = again => failed,
+    }
+}
+
+/// What the operator says about how much the node may take.
+fn bounded(mut server: Builder, args: &UpArgs) -> Builder {
+    if let Some(mebibytes) = args.memory_max {
+        server = server.memory_max(mebibytes.saturating_mul(1024 * 1024));
+    }
+    let on_one_machine = args.dev.then_some(DEV_CONNECTIONS_PER_ADDRESS);
+    if let Some(max) = args.connections_per_address.or(on_one_machine) {
+        server = server.connections_per_address(max);
+    }
+    server
+}
+
+/// Each connection takes a descriptor, and each stream of a tcp endpoint. The node sheds work before they run out.
+fn raise_descriptors() {
+    match descriptors::raise() {
+        Ok(Limits { soft, hard }) if soft.is_some_and(|soft| soft < DESCRIPTORS_ENOUGH) => {
+            tracing::warn!(
+                soft,
+                hard,
+                "few files may be open: raise the hard limit (ulimit -Hn, LimitNOFILE)"
+            );
+        }
+        Ok(Limits { soft, hard }) => tracing::debug!(soft, hard, "limit of open files"),
+        Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit_domain::Epoch;
 use adit_process::tasks::Task;
-use adit_wire::control::{BindRefusal, Bound};
+use adit_wire::control::{BindRefusal, Bound, DrainReason};
 use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
@@ -225,9 +225,9 @@ impl<'a> Connection<'a> {
         let lived = session.since.elapsed();
         match served {
             Served::Stopped => Tried::Over(End::Stopped),
-            Served::Draining(deadline) => {
+            Served::Draining(reason, deadline) => {
                 self.let_finish(session, bound, deadline);
-                Tried::Again(node_leaves(), Some(lived))
+                Tried::Again(drains(reason), Some(lived))
             }
             Served::Ended(ended) => {
                 if ended.wants_new_capability() {
@@ -259,6 +259,14 @@ fn no_node() -> Setback {
     Setback::new(Reason::Protocol, "the server names no node")
 }
 
-fn node_leaves() -> Setback {
-    Setback::new(Reason::Draining, "the node is shutting down; what is open there goes on")
+fn drains(reason: DrainReason) -> Setback {
+    match reason {
+        DrainReason::WornOut => {
+            let message = "the connection has carried as much as one can; what is open there goes on";
+            Setback::new(Reason::WornOut, message)
+        }
+        DrainReason::NodeLeaves | DrainReason::Unknown(_) => {
+            Setback::new(Reason::Draining, "the node is shutting down; what is open there goes on")
+        }
+    }
 }

@@ -126,6 +126,8 @@ pub enum Reason {
     Unavailable,
     /// The node is shutting down.
     Draining,
+    /// The connection has carried as much as one can, and another takes its place.
+    WornOut,
     /// The capability was not accepted; the next try exchanges the API key for a new one.
     CapabilityRefused,
     /// The endpoint could not be had now.

@@ -13,7 +13,7 @@ use adit_mux::{
 };
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::{Task, Tasks};
-use adit_wire::control::{Bind, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
+use adit_wire::control::{Bind, BindRefused, Bound, DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::ServerPreface;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -107,8 +107,8 @@ pub(crate) enum Ended {
 pub(crate) enum Served {
     /// The agent was asked to stop.
     Stopped,
-    /// The node leaves: dial another, and let this one finish.
-    Draining(Duration),
+    /// Another session is to take the place of this one, which may finish meanwhile.
+    Draining(DrainReason, Duration),
     /// It ended.
     Ended(Ended),
 }
@@ -173,8 +173,8 @@ impl Session {
                     return Served::Stopped;
                 }
                 frame = self.frames.recv() => match frame {
-                    Ok(Frame::Drain { deadline_ms }) => {
-                        return Served::Draining(Duration::from_millis(deadline_ms.into()));
+                    Ok(Frame::Drain { reason, deadline_ms }) => {
+                        return Served::Draining(reason, Duration::from_millis(deadline_ms.into()));
                     }
                     Ok(frame) => if let Err(ended) = heed(frame, bound, grants, &mut refresh) {
                         return Served::Ended(ended);

@@ -125,9 +125,12 @@ codes! {
     /// The connection to the agent was lost before a response arrived.
     AgentLost = 2006, 502, Owner, "The connection to the agent was lost",
         "Try again. The agent reconnects by itself.";
-    /// Too many requests are in flight on this endpoint.
-    EndpointBusy = 2007, 503, Owner, "This endpoint has too many requests in flight",
+    /// As many requests are in flight, or connections open, as may be.
+    EndpointBusy = 2007, 503, Owner, "This endpoint is as busy as it may be",
         "Try again in a moment.";
+    /// More requests arrive in a second than the tenant's plan allows.
+    EndpointFlooded = 2008, 429, Owner, "More requests arrive at this endpoint than its plan allows",
+        "Try again after the time in `retry-after`. If it is yours, ask the operator for a larger plan.";
     /// The node is leaving and takes no new requests.
     NodeDraining = 3000, 503, Adit, "This node is shutting down",
         "Try again: another node, or this one after its restart, will serve it.";

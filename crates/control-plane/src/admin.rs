@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adit_domain::access::{Action, Actor, Denied, Permit, Resource, authorize};
 use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
-use adit_domain::{ApiKey, Rights};
+use adit_domain::{ApiKey, Plan, Rights};
 use adit_store::{
     ApiKeyRecord, CapabilityRecord, CreateTenantError, NewApiKey, Revocation, Store, StoreError, Tenant,
     UsageRecord,
@@ -101,6 +101,16 @@ impl Admin {
     /// See [`AdminError`].
     pub async fn tenants(&self) -> Result<Vec<Tenant>, AdminError> {
         Ok(self.store.tenants().list(&installation()?).await?)
+    }
+
+    /// Puts a tenant on another plan. Its agents are held to it when they renew their capabilities, within the hour, and
+    /// those that start at once.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn set_plan(&self, tenant: &str, plan: Plan) -> Result<(), AdminError> {
+        let is_known = self.store.tenants().set_plan(&installation()?, tenant, plan).await?;
+        if is_known { Ok(()) } else { Err(AdminError::TenantUnknown(tenant.to_owned())) }
     }
 
     /// Makes an API key for a tenant, valid for ever or for as long as is said.

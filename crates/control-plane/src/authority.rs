@@ -15,7 +15,7 @@ use adit_domain::access::{Action, Actor, Resource, authorize};
 use adit_domain::id::{CapabilityId, EndpointId};
 use adit_domain::{EndpointKind, Epoch, Hostname, Label};
 use adit_store::limits::ENDPOINTS_PER_TENANT_MAX;
-use adit_store::{ClaimRequest, ClaimedEndpoint, IssueError, Name, Renewal, Reported};
+use adit_store::{ClaimRequest, ClaimedEndpoint, IssueError, Issued, Name, Renewal, Reported};
 use adit_wire::capability::{Capability, SignedCapability};
 
 use crate::limits::{CAPABILITY_LIFETIME, PORT_KEPT, UPSTREAM_LABEL_BYTES_MAX};
@@ -102,12 +102,12 @@ impl ControlPlane {
         let now = self.now();
         let (id, expires_at) = (CapabilityId::new(), now.plus(CAPABILITY_LIFETIME));
         let renewal = Renewal { id, previous: old.id, issued_at: now, expires_at };
-        let expires_at = match self.store().capabilities().renew(&permit, &renewal).await {
-            Ok(expires_at) => expires_at,
+        let Issued { expires_at, plan } = match self.store().capabilities().renew(&permit, &renewal).await {
+            Ok(issued) => issued,
             Err(IssueError::KeyNotValid) => return Err(RefreshError::Revoked),
             Err(IssueError::Store(error)) => return Err(unavailable(error).into()),
         };
-        let new = Capability { id, issued_at: now, expires_at, ..old.clone() };
+        let new = Capability { id, limits: plan.limits(), issued_at: now, expires_at, ..old.clone() };
         Ok(mint::sign(self.store(), &new, now).await.map_err(unavailable)?)
     }
 

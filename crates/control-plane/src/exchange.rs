@@ -9,7 +9,7 @@ use adit_domain::access::{Action, Actor, Permit, Resource, authorize};
 use adit_domain::id::{CapabilityId, RequestId};
 use adit_domain::{ApiKey, Timestamp};
 use adit_net::rate::TooOften;
-use adit_store::{IssueError, KeyOwner, NewCapability, StoreError};
+use adit_store::{IssueError, Issued, KeyOwner, NewCapability, StoreError};
 use adit_web::answer::ADIT_REQUEST_ID;
 use adit_web::service::Peer;
 use adit_wire::capability::{AgentPublicKey, Capability, Scope};
@@ -19,10 +19,7 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, R
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::LengthLimitError;
 
-use crate::limits::{
-    AGENT_VERSION_BYTES_MAX, BODY_BYTES_MAX, BODY_DEADLINE, CAPABILITY_LIFETIME, ENDPOINTS_PER_SESSION_MAX,
-    SESSIONS_PER_CAPABILITY_MAX,
-};
+use crate::limits::{AGENT_VERSION_BYTES_MAX, BODY_BYTES_MAX, BODY_DEADLINE, CAPABILITY_LIFETIME};
 use crate::refusal::refused;
 use crate::{ControlPlane, MintError, key_hash, mint};
 
@@ -113,7 +110,7 @@ impl ControlPlane {
             issued_at: now,
             expires_at: now.plus(CAPABILITY_LIFETIME),
         };
-        let expires_at = self.issue(&permit, &new).await?;
+        let Issued { expires_at, plan } = self.issue(&permit, &new).await?;
         let capability = Capability {
             id,
             tenant: owner.tenant,
@@ -121,8 +118,7 @@ impl ControlPlane {
             agent_public_key,
             scope: Scope::Tenant,
             rights: owner.rights,
-            sessions_max: SESSIONS_PER_CAPABILITY_MAX,
-            endpoints_max: ENDPOINTS_PER_SESSION_MAX,
+            limits: plan.limits(),
             issued_at: now,
             expires_at,
             revision: 0,
@@ -155,9 +151,9 @@ impl ControlPlane {
         Ok(owner.filter(counts).ok_or(Code::ApiKeyRejected)?)
     }
 
-    async fn issue(&self, permit: &Permit, new: &NewCapability) -> Result<Timestamp, ExchangeError> {
+    async fn issue(&self, permit: &Permit, new: &NewCapability) -> Result<Issued, ExchangeError> {
         match self.store().capabilities().issue(permit, new).await {
-            Ok(expires_at) => Ok(expires_at),
+            Ok(issued) => Ok(issued),
             Err(IssueError::KeyNotValid) => Err(Code::ApiKeyRejected.into()),
             Err(IssueError::Store(error)) => Err(ExchangeError::Store(error)),
         }

@@ -5,13 +5,6 @@ use std::time::Duration;
 /// How long a capability is valid: so long agents come back while the control plane is away.
 pub const CAPABILITY_LIFETIME: Duration = Duration::from_hours(24);
 
-/// Agent sessions that may use one capability at a time, on one node: as many as an agent may hold, again as many that it
-/// has lost and the node has not noticed yet, and twice as many that drain.
-pub const SESSIONS_PER_CAPABILITY_MAX: u16 = 32;
-
-/// Endpoints that one agent session may bind.
-pub const ENDPOINTS_PER_SESSION_MAX: u16 = 100;
-
 /// Longest body of a request to the API, in bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024;
 

@@ -47,6 +47,6 @@ pub use raw_origin::{RawOrigin, head_of};
 pub use rustix::process::Signal;
 pub use scene::Scene;
 pub use set_clock::SetClock;
-pub use stack::{Key, Options, Stack};
+pub use stack::{Descriptors, Key, Options, Stack};
 pub use visitor::{Connection, Visitor};
 pub use wait::{until, within};

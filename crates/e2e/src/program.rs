@@ -165,6 +165,16 @@ impl Program {
         number.trim().trim_end_matches("kB").trim().parse().with_context(|| format!("{what} is no number"))
     }
 
+    /// How many files it may have open: the limit in force, and the one up to which it may raise that.
+    pub fn open_files_max(&self) -> Result<[u64; 2]> {
+        let path = format!("/proc/{}/limits", self.pid.as_raw_nonzero());
+        let limits = fs::read_to_string(&path).with_context(|| format!("{} is gone", self.name))?;
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("no limit")?;
+        let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap_or(u64::MAX));
+        let mut next = || numbers.next().context("no limit");
+        Ok([next()?, next()?])
+    }
+
     /// What it has written so far and nobody read.
     #[must_use]
     pub fn log(&self) -> String {

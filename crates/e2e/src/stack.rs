@@ -27,7 +27,7 @@ pub struct Options {
     /// Public ports for endpoints.
     pub ports: Option<PortSlot>,
     /// How many descriptors the server may have open.
-    pub descriptors: Option<u32>,
+    pub descriptors: Option<Descriptors>,
     /// What the server logs.
     pub log: Option<&'static str>,
     /// How many seconds it waits for requests in flight when it is asked to end.
@@ -40,6 +40,15 @@ pub struct Options {
     pub names: Option<[&'static str; 2]>,
     /// A clock that the test sets.
     pub clock: Option<SetClock>,
+}
+
+/// What a shell does to the limit of open files before it starts the server.
+#[derive(Clone, Copy, Debug)]
+pub enum Descriptors {
+    /// Never more than this.
+    Hard(u32),
+    /// No more than this unless the server raises it.
+    Soft(u32),
 }
 
 /// A running server with its data folder. Both end with it.
@@ -261,11 +270,15 @@ fn aditd(options: &Options) -> Result<Command> {
 }
 
 /// The same, in the place of a shell that lowered the limit of open files.
-fn with_descriptors(options: &Options, descriptors: u32) -> Result<Command> {
+fn with_descriptors(options: &Options, descriptors: Descriptors) -> Result<Command> {
+    let (which, max) = match descriptors {
+        Descriptors::Hard(max) => ("-n", max),
+        Descriptors::Soft(max) => ("-Sn", max),
+    };
     let server = aditd(options)?;
     let mut command = Command::new("/bin/sh");
     command.env_clear().kill_on_drop(true);
-    command.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh", &descriptors.to_string()]);
+    command.args(["-c", "ulimit \"$1\" \"$2\" && shift 2 && exec \"$@\"", "sh", which, &max.to_string()]);
     command.arg(server.as_std().get_program());
     for (name, value) in server.as_std().get_envs() {
         command.envs(value.map(|value| (name, value)));

@@ -9,6 +9,8 @@ use std::time::Duration;
 use adit_authority::{Admission, Directory, Unavailable, Usage};
 use adit_domain::id::NodeId;
 use adit_domain::{Hostname, Timestamp};
+use adit_mux::Budget;
+use adit_mux::limits::STREAM_BYTES_MAX;
 use adit_net::listen::Listen;
 use adit_net::network::Network;
 use adit_process::shutdown::{Shutdown, Trigger};
@@ -24,7 +26,10 @@ use crate::handshakes::Handshakes;
 use crate::hold::Holds;
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
-use crate::limits::{DRAIN_DEADLINE, SESSIONS_END_DEADLINE};
+use crate::limits::{
+    CONNECTIONS_PER_ADDRESS_MAX, DRAIN_DEADLINE, ROTATION_DEADLINE, SESSIONS_END_DEADLINE,
+    STREAMS_OF_MEMORY_PERCENT,
+};
 use crate::metering::{Keeping, SpoolError};
 use crate::node::Node;
 use crate::overload::Ceilings;
@@ -42,11 +47,13 @@ pub struct Builder {
     reserved: HashMap<Hostname, HttpService>,
     public_port: u16,
     ports_ip: IpAddr,
-    mux: adit_mux::Config,
+    mux: Option<adit_mux::Config>,
     clock: Clock,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
     memory_bytes_max: Option<u64>,
+    connections_per_address_max: u32,
     drain_deadline: Duration,
+    rotation_deadline: Duration,
     trusted_proxies: Vec<Network>,
 }
 
@@ -85,11 +92,13 @@ impl Builder {
             reserved: HashMap::new(),
             public_port: 443,
             ports_ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            mux: adit_mux::Config::default(),
+            mux: None,
             clock: Arc::new(wall_clock),
             metering: None,
             memory_bytes_max: None,
+            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
             drain_deadline: DRAIN_DEADLINE,
+            rotation_deadline: ROTATION_DEADLINE,
             trusted_proxies: Vec::new(),
         }
     }
@@ -108,10 +117,11 @@ impl Builder {
         self
     }
 
-    /// What holds for every agent session, the memory for their streams among it.
+    /// What holds for every agent session, the memory for their streams among it: without this that is a share of the
+    /// memory that the process may use.
     #[must_use]
     pub fn sessions(mut self, mux: adit_mux::Config) -> Self {
-        self.mux = mux;
+        self.mux = Some(mux);
         self
     }
 
@@ -119,6 +129,13 @@ impl Builder {
     #[must_use]
     pub const fn drain_deadline(mut self, deadline: Duration) -> Self {
         self.drain_deadline = deadline;
+        self
+    }
+
+    /// How long streams may go on in a session that is worn out, where it is not [`ROTATION_DEADLINE`].
+    #[must_use]
+    pub const fn rotation_deadline(mut self, deadline: Duration) -> Self {
+        self.rotation_deadline = deadline;
         self
     }
 
@@ -158,11 +175,19 @@ impl Builder {
         self
     }
 
+    /// How many connections one source address may have, where it is not [`CONNECTIONS_PER_ADDRESS_MAX`].
+    #[must_use]
+    pub const fn connections_per_address(mut self, max: u32) -> Self {
+        self.connections_per_address_max = max;
+        self
+    }
+
     /// The node.
     #[must_use]
     pub fn build(self) -> Server {
         let (sessions, shutdown) = Shutdown::new();
         let ceilings = Ceilings::find(self.memory_bytes_max);
+        let mux = self.mux.unwrap_or_else(|| sessions_within(ceilings.memory_bytes));
         let node = Node {
             id: NodeId::new(),
             directory: self.directory,
@@ -173,15 +198,20 @@ impl Builder {
             known: KnownNames::default(),
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
-            gate: ingress::gate(ceilings.descriptors, &self.trusted_proxies),
-            shares: Shares::new(self.mux.budget.clone()),
+            gate: ingress::gate(
+                ceilings.descriptors,
+                self.connections_per_address_max,
+                &self.trusted_proxies,
+            ),
+            shares: Shares::new(mux.budget.clone()),
             overload: Arc::default(),
             handshakes: Handshakes::default(),
             holds: Holds::new(Instant::now()),
             reserved: self.reserved,
-            mux: self.mux,
+            mux,
             clock: self.clock,
             drain_deadline: self.drain_deadline,
+            rotation_deadline: self.rotation_deadline,
             public_port: self.public_port,
             visitor_tasks: Tasks::new("visitors"),
             agent_tasks: Tasks::new("agents"),
@@ -192,6 +222,12 @@ impl Builder {
 }
 
 impl Server {
+    /// What is under the hood, for tests of its parts; it stops with the trigger.
+    #[cfg(test)]
+    pub(crate) fn into_node(self) -> (Arc<Node>, Trigger) {
+        (self.node, self.sessions)
+    }
+
     /// Starts to put a node together.
     #[must_use]
     pub fn builder(directory: Arc<dyn Directory>, admission: Arc<dyn Admission>) -> Builder {
@@ -265,5 +301,39 @@ impl Server {
         }
         self.sessions.stop();
         self.node.agent_tasks.join_all(SESSIONS_END_DEADLINE).await;
+    }
+}
+
+/// Agent sessions whose streams leave room for the rest of the process.
+fn sessions_within(memory_bytes: u64) -> adit_mux::Config {
+    let budget = Budget::new(stream_bytes(memory_bytes));
+    adit_mux::Config { budget, ..adit_mux::Config::default() }
+}
+
+fn stream_bytes(memory_bytes: u64) -> usize {
+    let share = memory_bytes.saturating_mul(STREAMS_OF_MEMORY_PERCENT) / 100;
+    usize::try_from(share).unwrap_or(usize::MAX).min(STREAM_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_mux::limits::STREAM_BYTES_MAX;
+
+    use super::stream_bytes;
+
+    #[test]
+    fn streams_get_half_of_the_memory_and_at_most_so_much() {
+        const MIB: u64 = 1024 * 1024;
+        let most = STREAM_BYTES_MAX as u64;
+        for (memory, streams) in [
+            (0, 0),
+            (64 * MIB, 32 * MIB),
+            (2 * most - 2, most - 1),
+            (2 * most, most),
+            (2 * most + 2, most),
+            (u64::MAX, most),
+        ] {
+            assert_eq!(stream_bytes(memory) as u64, streams, "{memory}");
+        }
     }
 }

@@ -26,11 +26,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, CONNECTIONS_PER_ADDRESS_MAX, HANDSHAKE_DEADLINE,
-};
+use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE};
 use crate::node::Node;
-use crate::share::NoPlace;
+use crate::share::Refused;
 use crate::visitor::{VisitorConnection, raw};
 use crate::{agents, visitor};
 use passthrough::Passthrough;
@@ -56,18 +54,18 @@ enum IngressError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("the tenant has as many connections as it may")]
-    NoPlace(#[from] NoPlace),
+    Refused(#[from] Refused),
     #[error("no key could be exported from the TLS connection")]
     Exporter(#[source] rustls::Error),
 }
 
 /// The gate of the node's listeners, which believes load balancers in these networks whom a connection comes from.
-pub(crate) fn gate(descriptors: u64, trusted: &[Network]) -> Gate {
+pub(crate) fn gate(descriptors: u64, per_address_max: u32, trusted: &[Network]) -> Gate {
     // The node's own files must open whoever connects.
     let beside = descriptors.saturating_mul(CONNECTIONS_OF_DESCRIPTORS_PERCENT) / 100;
     Gate::new(ConnectionLimits {
         connections_max: usize::try_from(beside).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX),
-        per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+        per_address_max,
     })
     .trusting(trusted)
 }
@@ -165,9 +163,10 @@ impl Public {
         };
         // Asked before the handshake, which is what a flood of connections costs.
         let route = server_name.as_ref().and_then(|name| self.node.routes.get(name));
-        let place = route.map(|route| route.share.connection()).transpose()?;
+        let entry = route.map(|route| route.share.connection(std::time::Instant::now())).transpose();
+        let entry = entry.inspect_err(|_| stream.get_ref().reset_on_drop())?;
         let stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
-        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, place));
+        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, entry));
         Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
     }
 
@@ -204,13 +203,19 @@ fn visit<S: Transport>(
 ) -> Serving {
     let is_h2 = stream.speaks_h2();
     let connection = Arc::new(connection);
+    let leaving = Arc::clone(&connection);
     let tasks = node.visitor_tasks.clone();
     let service = tower::service_fn(move |request: Request<Incoming>| {
         // Boxed: hyper keeps room for one request's future as long as the connection lives.
         let handled = Box::pin(visitor::handle(Arc::clone(&node), Arc::clone(&connection), request));
         async move { Ok::<_, Infallible>(handled.await) }
     });
-    let drained = async move { draining.draining().await };
+    let drained = async move {
+        tokio::select! {
+            () = draining.draining() => {}
+            () = leaving.left() => {}
+        }
+    };
     let limits = ServeLimits::default();
     if is_h2 {
         let spawn = move |work: serve::Work| drop(tasks.spawn("http/2 request", work));

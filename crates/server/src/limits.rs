@@ -14,17 +14,23 @@ pub const CONNECTIONS_MAX: usize = 15_000;
 /// Share of the descriptors, in hundredths, that connections may have, where that is less.
 pub const CONNECTIONS_OF_DESCRIPTORS_PERCENT: u64 = 95;
 
-/// Connections per source address (IPv6: per /64).
-pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 2_000;
+/// Connections per source address (IPv6: per /64), if nothing else is set. Enough for an office behind one address: five
+/// hundred browsers that speak HTTP/2, eighty that do not. Thirty such addresses fill a node, which one alone must not.
+pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 500;
 
-/// Connections of visitors to one tenant's endpoints, per node. One tenant's flood leaves room for others.
+/// Connections of visitors to one tenant's endpoints, per node, whatever its plan says. One tenant's flood leaves room for
+/// others.
 pub const CONNECTIONS_PER_TENANT_MAX: usize = 12_000;
+
+/// Connections beyond those of its plan that one tenant may have at once: each is told in HTTP that there is no room, and
+/// closed. Further ones are closed without a word.
+pub const CONNECTIONS_REFUSED_PER_TENANT_MAX: usize = 64;
 
 /// Share of the node's memory for streams, in hundredths, that one tenant's streams may hold: 1,260 streams, if nothing
 /// else is set. Whatever a tenant opens, three quarters are left for others.
 pub const STREAM_BYTES_PER_TENANT_PERCENT: usize = 25;
 
-/// Requests in flight to one tenant's endpoints, per node; further ones are answered with 503. As many streams fit in
+/// Requests in flight to one tenant's endpoints, per node, whatever its plan says; further ones are answered with 503. As many streams fit in
 /// what the tenant may hold.
 pub const REQUESTS_PER_TENANT_MAX: usize = 1_250;
 
@@ -62,11 +68,28 @@ pub const SHED_ABOVE_PERCENT: u64 = 85;
 /// Share at which it is taken again.
 pub const SHED_UNTIL_PERCENT: u64 = 75;
 
+/// Agent sessions that may use one capability at a time: as many as an agent may hold, again as many that it has lost and
+/// this side has not noticed yet, and twice as many that drain.
+pub const SESSIONS_PER_CAPABILITY_MAX: usize = 32;
+
 /// Endpoints bound over one agent session.
 pub const BINDS_PER_SESSION_MAX: usize = 64;
 
 /// Agents that serve one endpoint together.
 pub const MEMBERS_MAX: usize = 32;
+
+/// How often a member of a pool is probed whose upstream is there, as far as anyone knows: a connection that is closed at
+/// once.
+pub const PROBE_HEALTHY_EVERY: Duration = Duration::from_secs(5);
+
+/// How many such probes in a row must fail until the member is out. A visitor who finds its upstream gone is enough.
+pub const PROBES_FAILED_MAX: u32 = 2;
+
+/// How long such a probe may take. Longer than a busy upstream needs, and shorter than a visitor's patience.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Probes of healthy members that one node has under way at a time; the others of a round wait.
+pub const PROBES_AT_ONCE: usize = 64;
 
 /// How soon a member of a pool whose upstream is not there is probed for the first time.
 pub const PROBE_EVERY_MIN: Duration = Duration::from_millis(500);
@@ -144,11 +167,9 @@ pub const RESPONSE_HEAD_DEADLINE: Duration = Duration::from_mins(2);
 /// A request body that makes no progress for this long is cut.
 pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(75);
 
-/// A response body that makes no progress for this long is cut: event streams are silent for long.
-pub const RESPONSE_BODY_IDLE: Duration = Duration::from_mins(30);
-
-/// A call of gRPC may be silent for this long, in each direction and before its first answer.
-pub const GRPC_IDLE: Duration = Duration::from_mins(30);
+/// The longest silence that a plan can allow: in a response's body, since event streams are silent for long; in a call of
+/// gRPC, in each direction and before its first answer; and on a connection that changed to another protocol.
+pub const IDLE_MAX: Duration = Duration::from_mins(30);
 
 /// Idle upstream connections that a tunnel keeps beyond the next sweep.
 pub const POOL_IDLE_MAX: usize = 16;
@@ -191,7 +212,8 @@ pub const REVOCATION_MEMORY: Duration = Duration::from_hours(25);
 /// How long a drain waits for requests in flight before they are cut, if nothing else is set.
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 
-/// How long streams may go on in a session that has opened so many that another one takes its place.
+/// How long streams may go on in a session that has opened so many that another one takes its place, if nothing else is set.
+/// Then it is closed.
 pub const ROTATION_DEADLINE: Duration = Duration::from_mins(30);
 
 /// What a refused agent is told to wait, at least, when the node is too busy or leaving.
@@ -202,6 +224,9 @@ pub const REVOKED_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How long agent sessions may take to say goodbye.
 pub const SESSIONS_END_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Share of the process's memory, in hundredths, that the streams of all agent sessions may hold together.
+pub const STREAMS_OF_MEMORY_PERCENT: u64 = 50;
 
 /// Endpoints whose traffic is counted at once: those that are served, and those that were until their hour is over. A
 /// bind beyond is told to try later, for what cannot be counted is not served.

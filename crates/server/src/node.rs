@@ -54,6 +54,8 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     /// How long a drain waits for requests in flight.
     pub(crate) drain_deadline: Duration,
+    /// How long streams may go on in a session that is worn out.
+    pub(crate) rotation_deadline: Duration,
     /// The port in public URLs.
     pub(crate) public_port: u16,
     /// Work on behalf of visitors; a drain waits for it.

@@ -1,4 +1,5 @@
-//! A member of a pool whose upstream is not there is probed through its agent, end to end, until it is back.
+//! Members of pools are probed through their agents, end to end: those whose upstream is there now and then, so that no
+//! visitor has to find out that it is gone, and the others until it is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,15 +8,66 @@ use adit_domain::id::{EndpointId, InstanceId, RequestId};
 use adit_domain::{EndpointKind, Hostname};
 use adit_mux::Answer;
 use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
+use futures::stream::{self, StreamExt};
 use tokio::io::AsyncWriteExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::choice::{Choice, Need};
 use crate::health::Health;
-use crate::limits::{PROBE_EVERY_MAX, PROBE_EVERY_MIN, UPSTREAM_CONNECT_DEADLINE};
+use crate::limits::{
+    PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_EVERY_MIN, PROBE_HEALTHY_EVERY, PROBES_AT_ONCE,
+    UPSTREAM_CONNECT_DEADLINE,
+};
+use crate::member::Member;
 use crate::node::Node;
 use crate::routes::Route;
 use crate::tunnel::Tunnel;
+
+/// Probes the members of all pools until the node drains.
+pub(crate) async fn watch(node: Arc<Node>) {
+    let mut shutdown = node.shutdown.clone();
+    let mut ticks = interval(PROBE_HEALTHY_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.draining() => return,
+            _ = ticks.tick() => {}
+        }
+        tokio::select! {
+            () = shutdown.draining() => return,
+            () = round(&node) => {}
+        }
+    }
+}
+
+/// One probe of each member that is in. A member alone is not probed: there is nobody to go to instead.
+async fn round(node: &Arc<Node>) {
+    let mut probes = Vec::new();
+    for route in node.routes.all() {
+        if route.members().len() < 2 {
+            continue;
+        }
+        let healthy =
+            route.members().iter().filter(|member| member.pooling.is_some() && member.health.is_up());
+        for member in healthy {
+            probes.push(look(Arc::clone(node), Arc::clone(&route), member.clone()));
+        }
+    }
+    stream::iter(probes).for_each_concurrent(PROBES_AT_ONCE, |probe| probe).await;
+}
+
+async fn look(node: Arc<Node>, route: Arc<Route>, member: Member) {
+    let Some(tunnel) = member.pick(&Choice::default(), Need::Stream) else { return };
+    match timeout(PROBE_DEADLINE, takes_a_connection(tunnel, &route)).await {
+        Ok(Ok(true)) => member.health.recover(),
+        Ok(Err(Lost)) => {}
+        Ok(Ok(false)) | Err(_) => {
+            if member.health.fail_probe() {
+                failed(&node, &route.claimed.hostname, tunnel);
+            }
+        }
+    }
+}
 
 /// An upstream refused a connection, or did not take it in time. If it is behind a member of a pool, that is out from now
 /// on, and a task probes it until it is back.
@@ -67,7 +119,7 @@ impl Probe {
             let Some(route) = self.route() else { return };
             let Some(member) = route.member(self.instance) else { return };
             let Some(tunnel) = member.pick(&Choice::default(), Need::Stream) else { continue };
-            if timeout(UPSTREAM_CONNECT_DEADLINE, takes_a_connection(tunnel, &route)).await == Ok(true) {
+            if timeout(UPSTREAM_CONNECT_DEADLINE, takes_a_connection(tunnel, &route)).await == Ok(Ok(true)) {
                 return;
             }
             every = every.saturating_mul(2).min(PROBE_EVERY_MAX);
@@ -79,8 +131,12 @@ impl Probe {
     }
 }
 
+/// The agent was lost, which says nothing about its upstream.
+#[derive(Debug, PartialEq, Eq)]
+struct Lost;
+
 /// Opens a stream as for a visitor, and ends it as soon as the agent has its upstream.
-async fn takes_a_connection(tunnel: &Tunnel, route: &Route) -> bool {
+async fn takes_a_connection(tunnel: &Tunnel, route: &Route) -> Result<bool, Lost> {
     /// How long the upstream may take to end its side.
     const END_WITHIN: Duration = Duration::from_secs(1);
     let header = StreamHeader {
@@ -96,13 +152,16 @@ async fn takes_a_connection(tunnel: &Tunnel, route: &Route) -> bool {
         request: RequestId::new(),
         visitor: ([0_u16; 8], 0).into(),
     };
-    let Ok(mut stream) = tunnel.session.open(&header).await else { return false };
-    if stream.answer().await != Ok(Answer::Dialled) {
-        return false;
+    let mut stream = tunnel.session.open(&header).await.map_err(|_| Lost)?;
+    if stream.answer().await.map_err(|_| Lost)? != Answer::Dialled {
+        return Ok(false);
     }
     if stream.shutdown().await.is_ok() {
         let mut nothing = tokio::io::sink();
         let _ = timeout(END_WITHIN, tokio::io::copy(&mut stream, &mut nothing)).await;
     }
-    true
+    Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,9 @@ use adit_wire::control::UnbindReason;
 use thiserror::Error;
 use tokio::sync::{Notify, mpsc};
 
-use crate::limits::SESSION_COMMANDS_MAX;
+use crate::limits::{SESSION_COMMANDS_MAX, SESSIONS_PER_CAPABILITY_MAX};
+use crate::places::{NoPlace, Place};
+use crate::share::TenantShare;
 
 /// An endpoint is not the session's any more, and its agent must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,24 +77,33 @@ struct Entry {
     commands: Option<Commands>,
 }
 
-/// The capability keeps as many sessions open as it may.
+/// The capability or its tenant keeps as many sessions open as it may.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the capability has as many sessions as it may")]
+#[error("the capability or its tenant has as many sessions as it may")]
 pub(crate) struct NoRoom;
 
 impl Registry {
-    /// Enters a session if its capability may have one more; it leaves when the returned guard is dropped. One step, so
-    /// that several that come at once do not pass the limit together.
-    pub(crate) fn enter(&self, id: SessionId, capability: &Capability) -> Result<Entered<'_>, NoRoom> {
+    /// Enters a session if its capability and its tenant, whose share this is, may have one more; it leaves when the
+    /// returned guard is dropped. One step, so that several that come at once do not pass the limit together.
+    ///
+    /// # Errors
+    /// [`NoRoom`].
+    pub(crate) fn enter(
+        &self,
+        id: SessionId,
+        capability: &Capability,
+        share: &TenantShare,
+    ) -> Result<Entered<'_>, NoRoom> {
         let Capability { id: opened_with, tenant, api_key, .. } = *capability;
         let mut sessions = self.lock();
         let open = sessions.values().filter(|entry| entry.stands_on(opened_with)).count();
-        if open >= usize::from(capability.sessions_max) {
+        if open >= SESSIONS_PER_CAPABILITY_MAX {
             return Err(NoRoom);
         }
+        let place = share.session().map_err(|NoPlace| NoRoom)?;
         let entry = Entry { opened_with, in_force: opened_with, tenant, api_key, commands: None };
         sessions.insert(id, entry);
-        Ok(Entered { registry: self, id })
+        Ok(Entered { registry: self, id, _place: place })
     }
 
     /// A session goes on with another capability.
@@ -142,6 +153,8 @@ impl Entry {
 pub(crate) struct Entered<'a> {
     registry: &'a Registry,
     id: SessionId,
+    /// Its place among the sessions of its tenant.
+    _place: Place,
 }
 
 impl Entered<'_> {
@@ -156,5 +169,56 @@ impl Entered<'_> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.registry.lock().remove(&self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_domain::id::{CapabilityId, SessionId, TenantId};
+    use adit_domain::{Plan, PlanLimits};
+    use adit_mux::Budget;
+    use adit_wire::capability::Capability;
+
+    use super::{NoRoom, Registry};
+    use crate::limits::SESSIONS_PER_CAPABILITY_MAX;
+    use crate::share::Shares;
+    use crate::stub::capability;
+
+    #[test]
+    fn a_capability_opens_so_many_sessions_and_its_successor_as_many() {
+        let (registry, shares) = (Registry::default(), Shares::new(Budget::new(0)));
+        let first = capability(TenantId::new(), Plan::default().limits());
+        let share = shares.of(&first);
+        let enter = |capability: &Capability| registry.enter(SessionId::new(), capability, &share);
+        let mut held = Vec::new();
+        for n in 1..=SESSIONS_PER_CAPABILITY_MAX + 1 {
+            let entered = enter(&first);
+            assert_eq!(entered.is_ok(), n <= SESSIONS_PER_CAPABILITY_MAX, "{n}");
+            held.extend(entered);
+        }
+        let second = Capability { id: CapabilityId::new(), ..first.clone() };
+        assert!(enter(&second).is_ok());
+        held.pop();
+        assert!(enter(&first).is_ok());
+    }
+
+    #[test]
+    fn a_tenant_has_so_many_sessions_over_all_its_capabilities() {
+        for sessions_max in [0, 1, 3] {
+            let (registry, shares, tenant) =
+                (Registry::default(), Shares::new(Budget::new(0)), TenantId::new());
+            let limits = PlanLimits { sessions_max, ..Plan::default().limits() };
+            let mut held = Vec::new();
+            for n in 0..=sessions_max {
+                let one = capability(tenant, limits);
+                let share = shares.of(&one);
+                let entered = registry.enter(SessionId::new(), &one, &share);
+                assert_eq!(entered.as_ref().err(), (n == sessions_max).then_some(&NoRoom));
+                // As a session does.
+                held.push((entered, share));
+            }
+            let other = capability(TenantId::new(), Plan::default().limits());
+            assert!(registry.enter(SessionId::new(), &other, &shares.of(&other)).is_ok());
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::choice::{Choice, Need};
 use crate::limits::MEMBERS_MAX;
 use crate::member::Member;
 use crate::metering::Meter;
+use crate::places::{NoPlace, Place};
 use crate::pool::Idle;
 use crate::share::EndpointShare;
 use crate::sticky::Mark;
@@ -32,6 +33,8 @@ pub(crate) struct Route {
     pub(crate) meter: Arc<Meter>,
     /// What it may use, over all its tunnels.
     pub(crate) share: Arc<EndpointShare>,
+    /// Its place among its tenant's endpoints, whatever the epoch.
+    place: Arc<Place>,
     members: Vec<Member>,
     turn: Arc<Turn>,
 }
@@ -42,9 +45,16 @@ pub(crate) enum BindError {
     /// A newer epoch serves this endpoint here already.
     #[error("a newer epoch serves this endpoint")]
     Stale,
+    /// Another agent serves it in the same epoch, and the two do not share it. A directory gives an epoch to one agent
+    /// only, unless it was restored from a backup and counts again what it has forgotten.
+    #[error("another agent serves this endpoint in the same epoch")]
+    Ambiguous,
     /// As many sessions serve it as may.
     #[error("too many sessions serve this endpoint")]
     Full,
+    /// As many endpoints of the tenant are served here as may be.
+    #[error("too many endpoints of the tenant are served")]
+    NoPlace(#[from] NoPlace),
 }
 
 /// Why a request goes nowhere.
@@ -69,8 +79,9 @@ impl Routes {
     ///
     /// # Errors
     /// [`BindError::Stale`] when a newer epoch is already there: answers of the directory can arrive out of order.
-    /// [`BindError::Full`] when the instance has as many sessions, or the endpoint as many instances, as it may. Nothing
-    /// has changed then.
+    /// [`BindError::Ambiguous`] when the same epoch is, of an agent that does not share.
+    /// [`BindError::Full`] when the instance has as many sessions, or the endpoint as many instances, as it may, and
+    /// [`BindError::NoPlace`] when the tenant has as many endpoints. Nothing has changed then.
     pub(crate) fn bind(
         &self,
         claimed: &Claimed,
@@ -83,10 +94,18 @@ impl Routes {
             return Err(BindError::Stale);
         }
         let joined = held.filter(is_same_endpoint).filter(|route| route.claimed.epoch == claimed.epoch);
+        if joined.is_some_and(|route| !route.may_join(&tunnel)) {
+            return Err(BindError::Ambiguous);
+        }
         // What an ended route still carries goes on in its places, whoever has the endpoint now.
         let share = held.filter(is_same_endpoint).map_or(&tunnel.share, |route| &route.share);
+        let place = match held.filter(is_same_endpoint) {
+            Some(route) => Arc::clone(&route.place),
+            None => Arc::new(share.endpoint()?),
+        };
         let (meter, share) = (Arc::clone(&tunnel.meter), Arc::clone(share));
-        let mut route = joined.map_or_else(|| Route::new(claimed, meter, share), |route| Route::clone(route));
+        let mut route =
+            joined.map_or_else(|| Route::new(claimed, meter, (share, place)), |route| Route::clone(route));
         let ended = held.filter(|_| joined.is_none()).cloned();
         if !route.add(tunnel) {
             return Err(BindError::Full);
@@ -122,6 +141,11 @@ impl Routes {
         routes.values().map(|route| route.claimed.clone()).collect()
     }
 
+    /// Every route as it is now, for work that looks through all of them.
+    pub(crate) fn all(&self) -> Vec<Arc<Route>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
     /// Every tunnel of this node, for work that looks through all of them.
     pub(crate) fn tunnels(&self) -> Vec<Arc<Tunnel>> {
         let routes = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
@@ -130,9 +154,9 @@ impl Routes {
 }
 
 impl Route {
-    fn new(claimed: &Claimed, meter: Arc<Meter>, share: Arc<EndpointShare>) -> Self {
+    fn new(claimed: &Claimed, meter: Arc<Meter>, (share, place): (Arc<EndpointShare>, Arc<Place>)) -> Self {
         let turn = Arc::new(Turn::new());
-        Self { claimed: claimed.clone(), meter, share, members: Vec::new(), turn }
+        Self { claimed: claimed.clone(), meter, share, place, members: Vec::new(), turn }
     }
 
     /// The endpoint that this route serves.
@@ -148,6 +172,11 @@ impl Route {
     /// Whether its upstream can change to another protocol, such as WebSocket.
     pub(crate) fn can_upgrade(&self) -> bool {
         self.tunnels().any(|tunnel| tunnel.manner.can_upgrade())
+    }
+
+    /// The agents that serve it.
+    pub(crate) fn members(&self) -> &[Member] {
+        &self.members
     }
 
     /// The member with this instance.
@@ -247,6 +276,13 @@ impl Route {
     /// What stands in the cookie of a visitor of this member.
     pub(crate) fn mark(&self, instance: InstanceId) -> Mark {
         Mark::of(self.endpoint(), instance)
+    }
+
+    /// Whether a tunnel in the same epoch is of the same agent, or of one that shares with all others.
+    fn may_join(&self, tunnel: &Tunnel) -> bool {
+        let is_shared =
+            tunnel.pooling.is_some() && self.members.iter().all(|member| member.pooling.is_some());
+        is_shared || self.members.iter().all(|member| member.instance == tunnel.instance)
     }
 
     fn add(&mut self, tunnel: Arc<Tunnel>) -> bool {

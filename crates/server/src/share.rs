@@ -1,72 +1,40 @@
-//! Places: how much of something may be in use at once, by an endpoint and by its tenant.
+//! What a tenant may use of this node, and what of it is in use: places, of which there are so many, and paces.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use adit_domain::id::TenantId;
+use adit_domain::{PlanLimits, Timestamp};
 use adit_mux::Budget;
+use adit_wire::capability::Capability;
 use thiserror::Error;
 
+use crate::flow::Flow;
 use crate::limits::{
-    CONNECTIONS_PER_TENANT_MAX, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
-    STREAM_BYTES_PER_TENANT_PERCENT,
+    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
+    REQUESTS_PER_TENANT_MAX, STREAM_BYTES_PER_TENANT_PERCENT,
 };
-
-/// As many are taken as there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("no place is left")]
-pub(crate) struct NoPlace;
-
-/// So many places, and how many are taken.
-#[derive(Debug)]
-pub(crate) struct Places {
-    max: usize,
-    taken: AtomicUsize,
-}
-
-/// One place. Dropping it gives it back.
-#[derive(Debug)]
-pub(crate) struct Place(Arc<Places>);
-
-impl Places {
-    /// All free.
-    pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, taken: AtomicUsize::new(0) })
-    }
-
-    /// Takes one. One step, so that several at once do not pass the limit together.
-    ///
-    /// # Errors
-    /// [`NoPlace`] when all are taken.
-    pub(crate) fn take(self: &Arc<Self>) -> Result<Place, NoPlace> {
-        let one_more = |taken: usize| (taken < self.max).then(|| taken.saturating_add(1));
-        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(Place(Arc::clone(self))),
-            Err(_) => Err(NoPlace),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
+use crate::places::{NoPlace, Place, Places};
 
 /// What the endpoints of one tenant share on this node.
 #[derive(Debug)]
 pub(crate) struct TenantShare {
+    /// When the capability was issued that brought the limits.
+    as_of: Mutex<Option<Timestamp>>,
+    sessions: Arc<Places>,
+    endpoints: Arc<Places>,
     connections: Arc<Places>,
+    /// Connections that are only told that there is no place.
+    refused: Arc<Places>,
     requests: Arc<Places>,
+    new_connections: Flow,
+    new_requests: Flow,
+    /// Requests that are refused and leave their connection open.
+    refusals: Flow,
+    idle_ms: AtomicU64,
     streams: Budget,
-}
-
-impl TenantShare {
-    /// Memory for the streams of all the tenant's sessions.
-    pub(crate) fn streams(&self) -> Budget {
-        self.streams.clone()
-    }
 }
 
 /// What one endpoint may use, beside what its tenant may.
@@ -83,26 +51,145 @@ pub(crate) struct RequestPlace {
     _tenant: Place,
 }
 
+/// Why a request or a connection may not come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum Refused {
+    /// As many are in use as may be.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    /// More arrive than may.
+    #[error("more arrive in a second than may")]
+    TooOften,
+}
+
+/// A connection of a visitor that may come in.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// To be served.
+    Served(Seat),
+    /// To be told that its tenant has as many as it may.
+    Told(#[expect(dead_code, reason = "given back when the connection ends")] Seat),
+}
+
+/// A connection's place. It keeps the share too: when the tenant's agents leave and come back, its visitors still count.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    _place: Place,
+    _share: Arc<TenantShare>,
+}
+
+impl TenantShare {
+    fn new(streams: Budget) -> Self {
+        let none = || Places::new(0);
+        Self {
+            as_of: Mutex::new(None),
+            sessions: none(),
+            endpoints: none(),
+            connections: none(),
+            refused: Places::new(CONNECTIONS_REFUSED_PER_TENANT_MAX),
+            requests: none(),
+            new_connections: Flow::new(),
+            new_requests: Flow::new(),
+            refusals: Flow::new(),
+            idle_ms: AtomicU64::new(0),
+            streams,
+        }
+    }
+
+    /// Takes the limits of a capability, unless those of a later one are in force. What is in use beyond them stays so.
+    pub(crate) fn hold_to(&self, capability: &Capability) {
+        let mut as_of = self.as_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if as_of.is_some_and(|as_of| as_of > capability.issued_at) {
+            return;
+        }
+        *as_of = Some(capability.issued_at);
+        let PlanLimits {
+            sessions_max,
+            endpoints_max,
+            requests_max,
+            connections_max,
+            arrivals_per_s_max,
+            idle_s_max: _,
+        } = capability.limits;
+        self.sessions.hold_to(sessions_max.into());
+        self.endpoints.hold_to(endpoints_max.into());
+        self.connections.hold_to(CONNECTIONS_PER_TENANT_MAX.min(connections_max.into()));
+        self.requests.hold_to(REQUESTS_PER_TENANT_MAX.min(requests_max.into()));
+        for flow in [&self.new_connections, &self.new_requests, &self.refusals] {
+            flow.hold_to(arrivals_per_s_max.into());
+        }
+        let idle_ms = u64::try_from(capability.limits.idle_max().as_millis()).unwrap_or(u64::MAX);
+        self.idle_ms.store(idle_ms, Ordering::Relaxed);
+    }
+
+    /// Memory for the streams of all the tenant's sessions.
+    pub(crate) fn streams(&self) -> Budget {
+        self.streams.clone()
+    }
+
+    /// A place for one more agent session.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when the tenant has as many as it may.
+    pub(crate) fn session(&self) -> Result<Place, NoPlace> {
+        self.sessions.take()
+    }
+
+    /// How many endpoints may be served.
+    pub(crate) fn endpoints_max(&self) -> usize {
+        self.endpoints.max()
+    }
+}
+
 impl EndpointShare {
     /// An endpoint of a tenant.
     pub(crate) fn new(tenant: Arc<TenantShare>) -> Arc<Self> {
         Arc::new(Self { tenant, requests: Places::new(REQUESTS_PER_ENDPOINT_MAX) })
     }
 
+    /// A place for the endpoint among those of its tenant that are served.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when the tenant has as many as it may.
+    pub(crate) fn endpoint(&self) -> Result<Place, NoPlace> {
+        self.tenant.endpoints.take()
+    }
+
     /// Lets one more request in.
     ///
     /// # Errors
-    /// [`NoPlace`] when the endpoint or its tenant has as many in flight as it may.
-    pub(crate) fn request(&self) -> Result<RequestPlace, NoPlace> {
+    /// When the endpoint or its tenant has as many in flight as it may, or too many arrive.
+    pub(crate) fn request(&self, now: Instant) -> Result<RequestPlace, Refused> {
+        if !self.tenant.new_requests.take(now) {
+            return Err(Refused::TooOften);
+        }
         Ok(RequestPlace { _endpoint: self.requests.take()?, _tenant: self.tenant.requests.take()? })
+    }
+
+    /// Whether a request that was refused may leave its connection open: as many as may be served in a second. Who asks
+    /// still faster has to connect anew each time, and connections have a pace too.
+    pub(crate) fn may_ask_again(&self, now: Instant) -> bool {
+        self.tenant.refusals.take(now)
     }
 
     /// Lets one more connection of a visitor in.
     ///
     /// # Errors
-    /// [`NoPlace`] when the tenant has as many as it may.
-    pub(crate) fn connection(&self) -> Result<Place, NoPlace> {
-        self.tenant.connections.take()
+    /// When too many arrive, or when neither a place to be served is left nor one to be told so.
+    pub(crate) fn connection(&self, now: Instant) -> Result<Entry, Refused> {
+        if !self.tenant.new_connections.take(now) {
+            return Err(Refused::TooOften);
+        }
+        let seat = |place| Seat { _place: place, _share: Arc::clone(&self.tenant) };
+        match self.tenant.connections.take() {
+            Ok(place) => Ok(Entry::Served(seat(place))),
+            Err(NoPlace) => Ok(Entry::Told(seat(self.tenant.refused.take()?))),
+        }
+    }
+
+    /// How long there may be silence where silence is not yet an error.
+    pub(crate) fn idle_max(&self) -> Duration {
+        Duration::from_millis(self.tenant.idle_ms.load(Ordering::Relaxed)).min(IDLE_MAX)
     }
 }
 
@@ -124,8 +211,14 @@ impl Shares {
         self.streams.is_used_up()
     }
 
-    /// The share of a tenant, the same one for as long as anybody uses it.
-    pub(crate) fn of(&self, tenant: TenantId) -> Arc<TenantShare> {
+    /// The share of a capability's tenant, held to its limits: the same share for as long as anybody uses it.
+    pub(crate) fn of(&self, capability: &Capability) -> Arc<TenantShare> {
+        let share = self.of_tenant(capability.tenant);
+        share.hold_to(capability);
+        share
+    }
+
+    fn of_tenant(&self, tenant: TenantId) -> Arc<TenantShare> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(share) = tenants.get(&tenant).and_then(Weak::upgrade) {
             return share;
@@ -133,104 +226,11 @@ impl Shares {
         // Asked for at each session, so the map holds those that are here, and those that left since the last new one.
         tenants.retain(|_, share| share.strong_count() > 0);
         let stream_bytes = self.streams.total_bytes().saturating_mul(STREAM_BYTES_PER_TENANT_PERCENT) / 100;
-        let share = Arc::new(TenantShare {
-            streams: self.streams.part(stream_bytes),
-            connections: Places::new(CONNECTIONS_PER_TENANT_MAX),
-            requests: Places::new(REQUESTS_PER_TENANT_MAX),
-        });
+        let share = Arc::new(TenantShare::new(self.streams.part(stream_bytes)));
         tenants.insert(tenant, Arc::downgrade(&share));
         share
     }
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
-
-    use std::sync::Arc;
-
-    use adit_domain::id::TenantId;
-    use adit_mux::Budget;
-    use adit_mux::limits::{STREAM_BYTES_MAX, STREAM_BYTES_RESERVED, STREAMS_MAX};
-
-    use super::{EndpointShare, NoPlace, Places, Shares};
-    use crate::limits::{CONNECTIONS_PER_TENANT_MAX, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX};
-
-    fn shares() -> Shares {
-        Shares::new(Budget::new(STREAM_BYTES_MAX))
-    }
-
-    #[test]
-    fn the_streams_of_a_tenant_fit_its_requests_and_not_those_of_the_node() {
-        let bytes = shares().of(TenantId::new()).streams().total_bytes();
-        assert!(bytes <= STREAM_BYTES_MAX / 4);
-        assert!(bytes >= REQUESTS_PER_TENANT_MAX * STREAM_BYTES_RESERVED);
-        const { assert!(REQUESTS_PER_TENANT_MAX > REQUESTS_PER_ENDPOINT_MAX) }
-        const { assert!(REQUESTS_PER_ENDPOINT_MAX > STREAMS_MAX) }
-    }
-
-    #[test]
-    fn places_are_taken_and_given_back() {
-        let places = Places::new(2);
-        let (first, _second) = (places.take().unwrap(), places.take().unwrap());
-        assert_eq!(places.take().unwrap_err(), NoPlace);
-        drop(first);
-        let _third = places.take().unwrap();
-        assert_eq!(places.take().unwrap_err(), NoPlace);
-    }
-
-    #[test]
-    fn many_at_once_do_not_pass_the_limit_together() {
-        let places = Places::new(100);
-        let taken: Vec<_> = std::thread::scope(|scope| {
-            let takers: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| (0..100).filter_map(|_| places.take().ok()).collect::<Vec<_>>()))
-                .collect();
-            takers.into_iter().flat_map(|taker| taker.join().unwrap()).collect()
-        });
-        assert_eq!(taken.len(), 100);
-        drop(taken);
-        assert!(places.take().is_ok());
-    }
-
-    #[test]
-    fn an_endpoint_has_so_many_requests() {
-        let endpoint = EndpointShare::new(shares().of(TenantId::new()));
-        let mut held: Vec<_> =
-            (0..REQUESTS_PER_ENDPOINT_MAX - 1).map(|_| endpoint.request().unwrap()).collect();
-        held.push(endpoint.request().unwrap());
-        assert_eq!(endpoint.request().unwrap_err(), NoPlace);
-        held.pop();
-        assert!(endpoint.request().is_ok());
-    }
-
-    #[test]
-    fn a_tenant_has_so_many_over_all_its_endpoints_and_others_do_not_notice() {
-        let (shares, tenant) = (shares(), TenantId::new());
-        let endpoints: Vec<_> = (0..4).map(|_| EndpointShare::new(shares.of(tenant))).collect();
-        let one = |n: usize| endpoints.get(n % endpoints.len()).unwrap();
-        let requests: Vec<_> = (0..REQUESTS_PER_TENANT_MAX).map(|n| one(n).request().unwrap()).collect();
-        let connections: Vec<_> =
-            (0..CONNECTIONS_PER_TENANT_MAX).map(|n| one(n).connection().unwrap()).collect();
-        for endpoint in &endpoints {
-            assert_eq!(endpoint.request().unwrap_err(), NoPlace);
-            assert_eq!(endpoint.connection().unwrap_err(), NoPlace);
-        }
-        let neighbour = EndpointShare::new(shares.of(TenantId::new()));
-        assert!(neighbour.request().is_ok() && neighbour.connection().is_ok());
-        drop((requests, connections));
-        assert!(endpoints.iter().all(|endpoint| endpoint.request().is_ok() && endpoint.connection().is_ok()));
-    }
-
-    #[test]
-    fn shares_of_tenants_that_left_are_forgotten() {
-        let shares = shares();
-        let tenant = TenantId::new();
-        let kept = shares.of(tenant);
-        assert!(Arc::ptr_eq(&kept, &shares.of(tenant)));
-        for _ in 0..10 {
-            shares.of(TenantId::new());
-        }
-        assert!(shares.tenants.lock().unwrap().len() <= 2);
-    }
-}
+mod tests;

@@ -1,17 +1,43 @@
-//! A directory for tests of what asks it.
+//! What tests put in the place of a control plane.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adit_authority::{BoxFuture, Changes, Claim, ClaimError, Claimed, Directory, Sequence, Unavailable};
-use adit_domain::id::EndpointId;
-use adit_domain::{EndpointKind, Epoch, Hostname};
+use adit_authority::{
+    Admission, BoxFuture, Changes, Claim, ClaimError, Claimed, Directory, RefreshError, Sequence, Unavailable,
+};
+use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, TenantId};
+use adit_domain::{EndpointKind, Epoch, Hostname, PlanLimits, Rights, Timestamp};
+use adit_wire::capability::{AgentKey, Capability, Scope, SignedCapability};
+
+/// A capability of this tenant, issued in 1970.
+pub(crate) fn capability(tenant: TenantId, limits: PlanLimits) -> Capability {
+    Capability {
+        id: CapabilityId::new(),
+        tenant,
+        api_key: ApiKeyId::new(),
+        agent_public_key: AgentKey::from_seed(&[7; 32]).public(),
+        scope: Scope::Tenant,
+        rights: Rights::AGENT,
+        limits,
+        issued_at: Timestamp::from_micros(0),
+        expires_at: Timestamp::from_micros(i64::MAX),
+        revision: 0,
+        key_id: 0,
+    }
+}
 
 /// Knows no names, never answers about changes, and counts how many ask for a name at once.
 #[derive(Default)]
 pub(crate) struct Stub {
     asking: AtomicUsize,
     pub(crate) asking_max: AtomicUsize,
+}
+
+impl Admission for Stub {
+    fn refresh<'a>(&'a self, _: &'a Capability) -> BoxFuture<'a, Result<SignedCapability, RefreshError>> {
+        Box::pin(async { Err(RefreshError::Revoked) })
+    }
 }
 
 impl Directory for Stub {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::limits::POOL_SWEEP_INTERVAL;
 use crate::node::Node;
 use crate::overload::Ceilings;
-use crate::{follow, serving};
+use crate::{follow, probe, serving};
 
 /// They run as long as the node does.
 pub(crate) struct Upkeep {
@@ -31,6 +31,7 @@ impl Upkeep {
             spawn.spawn("follow changes", follow::changes(Arc::clone(node), after)),
             spawn.spawn("watch overload", watching),
             spawn.spawn("sweep pools", sweep(Arc::clone(node))),
+            spawn.spawn("probe pools", probe::watch(Arc::clone(node))),
             spawn.spawn("renew ports", serving::renew(Arc::clone(node))),
         ]);
         Self { tasks }

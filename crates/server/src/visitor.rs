@@ -49,7 +49,7 @@ pub(crate) async fn handle(
     let version = parts.version;
     let (accept, agent) = (parts.headers.get(ACCEPT).cloned(), parts.headers.get(USER_AGENT).cloned());
     let request = Request::from_parts(parts, body);
-    match route(node, connection, id, authority, request).await {
+    match route(node, Arc::clone(&connection), id, authority, request).await {
         Ok(mut response) => {
             answer::identify(response.headers_mut(), id);
             response
@@ -60,8 +60,8 @@ pub(crate) async fn handle(
             let asked: HeaderMap =
                 fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             let mut response = answer::answer(code, id, &asked);
-            if code == Code::NodeOverloaded && version < Version::HTTP_2 {
-                // Its descriptor is what is missing.
+            // Where the node is overloaded, a descriptor is what is missing.
+            if (code == Code::NodeOverloaded || connection.is_leaving()) && version < Version::HTTP_2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             response
@@ -79,6 +79,10 @@ async fn route(
     let host = authority.hostname().ok_or(Code::EndpointUnknown)?;
     if node.overload.sheds(&node.gate) {
         return Err(Code::NodeOverloaded);
+    }
+    if connection.is_refused() {
+        connection.leave();
+        return Err(Code::EndpointBusy);
     }
     let reserved = node.reserved.get(host);
     let opened_for_reserved = connection.opened_for.as_ref().map(|name| node.reserved.contains_key(name));

@@ -9,7 +9,7 @@ use adit_authority::{
     RequestedName, Sequence, Unavailable,
 };
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Rights};
+use adit_domain::{EndpointKind, Epoch, Hostname, Plan, Rights};
 use adit_wire::capability::{AgentPublicKey, Capability, MintKey, Scope, SignedCapability};
 use tokio::time::sleep;
 
@@ -86,8 +86,7 @@ impl Authority {
             agent_public_key: agent,
             scope: Scope::Tenant,
             rights: Rights::AGENT,
-            sessions_max: 16,
-            endpoints_max: 4,
+            limits: Plan::default().limits(),
             issued_at,
             expires_at: issued_at.plus(LIFE),
             revision: 0,

@@ -1,17 +1,17 @@
 //! Capabilities that were handed out: who, from which key, until when, revoked when.
 
-use adit_domain::Timestamp;
 use adit_domain::access::{Action, Permit};
 use adit_domain::id::{ApiKeyId, CapabilityId, InstanceId, TenantId};
+use adit_domain::{Plan, Timestamp};
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::changes::{self, Event};
-use crate::engine::Engine;
+use crate::engine::{Engine, Transaction};
 use crate::limits::LIST_ROWS_MAX;
 use crate::scope::{Scope, Unscoped, installation_scope, tenant_scope};
 use crate::statement::statements;
-use crate::{Revocation, StoreError};
+use crate::{Revocation, StoreError, tenants};
 
 statements! {
     /// Check and use in one statement: no row comes from a key that does not count. It ends with its key.
@@ -31,6 +31,7 @@ statements! {
         WHERE c.tenant_id = $2 AND c.id = $3 AND c.revoked_at IS NULL AND k.tenant_id = $2
             AND k.revoked_at IS NULL AND t.suspended_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $4)
         RETURNING expires_at";
+    PLAN: 1 = "SELECT plan FROM tenants WHERE id = $1";
     KEY_USED: 3 = "UPDATE api_keys SET last_used_at = $3 WHERE tenant_id = $1 AND id = $2";
     /// What is revoked with its key counts as revoked, from the earlier of the two moments on.
     LIST: 3 = "SELECT c.id, c.api_key_id, c.agent_public_key, c.instance, c.issued_at, c.expires_at,
@@ -100,6 +101,15 @@ pub struct CapabilityRecord {
     pub revoked_at: Option<Timestamp>,
 }
 
+/// A capability that was written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Issued {
+    /// Until when it is valid.
+    pub expires_at: Timestamp,
+    /// What its tenant bought, at this moment.
+    pub plan: Plan,
+}
+
 /// Why a capability was not handed out.
 #[derive(Debug, Error)]
 pub enum IssueError {
@@ -112,11 +122,11 @@ pub enum IssueError {
 }
 
 impl Capabilities<'_> {
-    /// Writes a capability down if its key counts at this moment, and returns until when it is valid.
+    /// Writes a capability down if its key counts at this moment, and returns what is to be written into it.
     ///
     /// # Errors
     /// See [`IssueError`].
-    pub async fn issue(&self, permit: &Permit, new: &NewCapability) -> Result<Timestamp, IssueError> {
+    pub async fn issue(&self, permit: &Permit, new: &NewCapability) -> Result<Issued, IssueError> {
         let (tenant, scope) = tenant_scope(permit, Action::IssueCapability)?;
         let mut tx = self.engine.write(scope).await?;
         let values = [
@@ -130,15 +140,16 @@ impl Capabilities<'_> {
         ];
         let row: ExpiryRow = tx.optional(ISSUE, values).await?.ok_or(IssueError::KeyNotValid)?;
         tx.execute(KEY_USED, [tenant.into(), new.api_key.into(), new.issued_at.into()]).await?;
+        let plan = plan_of(&mut tx, tenant).await?;
         tx.commit().await?;
-        Ok(Timestamp::from_micros(row.expires_at))
+        Ok(Issued { expires_at: Timestamp::from_micros(row.expires_at), plan })
     }
 
-    /// Writes the successor of a capability down, for the same key and agent, and returns until when it is valid.
+    /// Writes the successor of a capability down, for the same key and agent, and returns what is to be written into it.
     ///
     /// # Errors
     /// See [`IssueError`].
-    pub async fn renew(&self, permit: &Permit, renewal: &Renewal) -> Result<Timestamp, IssueError> {
+    pub async fn renew(&self, permit: &Permit, renewal: &Renewal) -> Result<Issued, IssueError> {
         let (tenant, scope) = tenant_scope(permit, Action::IssueCapability)?;
         let mut tx = self.engine.write(scope).await?;
         let values = [
@@ -149,8 +160,9 @@ impl Capabilities<'_> {
             renewal.expires_at.into(),
         ];
         let row: ExpiryRow = tx.optional(RENEW, values).await?.ok_or(IssueError::KeyNotValid)?;
+        let plan = plan_of(&mut tx, tenant).await?;
         tx.commit().await?;
-        Ok(Timestamp::from_micros(row.expires_at))
+        Ok(Issued { expires_at: Timestamp::from_micros(row.expires_at), plan })
     }
 
     /// The newest [`LIST_ROWS_MAX`] capabilities of the permit's tenant that end after `now`, newest first.
@@ -204,6 +216,16 @@ impl Capabilities<'_> {
         tx.commit().await?;
         Ok(deleted)
     }
+}
+
+async fn plan_of(tx: &mut Transaction, tenant: TenantId) -> Result<Plan, StoreError> {
+    let row: Option<PlanRow> = tx.optional(PLAN, [tenant.into()]).await?;
+    tenants::plan(&row.ok_or(StoreError::Corrupt("a capability's tenant"))?.plan)
+}
+
+#[derive(sqlx::FromRow)]
+struct PlanRow {
+    plan: String,
 }
 
 #[derive(sqlx::FromRow)]

@@ -26,7 +26,7 @@ mod usage;
 use std::path::PathBuf;
 
 pub use api_keys::{ApiKeyRecord, ApiKeys, KeyOwner, NewApiKey};
-pub use capabilities::{Capabilities, CapabilityRecord, IssueError, NewCapability, Renewal};
+pub use capabilities::{Capabilities, CapabilityRecord, IssueError, Issued, NewCapability, Renewal};
 pub use changes::{ChangeRecord, Changes, Event};
 pub use endpoints::{ClaimError, ClaimRequest, ClaimedEndpoint, Endpoints, Name};
 pub use error::StoreError;

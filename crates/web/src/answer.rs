@@ -93,7 +93,7 @@ pub fn refuse(
 pub const fn retry_after_s(code: Code) -> Option<u32> {
     match code {
         Code::AgentOffline | Code::ControlPlaneUnavailable | Code::NodeOverloaded => Some(5),
-        Code::EndpointBusy | Code::NodeDraining | Code::TooManyRequests => Some(1),
+        Code::EndpointBusy | Code::EndpointFlooded | Code::NodeDraining | Code::TooManyRequests => Some(1),
         _ => None,
     }
 }

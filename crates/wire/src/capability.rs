@@ -9,7 +9,7 @@ mod mint;
 use std::fmt;
 
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, TenantId};
-use adit_domain::{Rights, Timestamp};
+use adit_domain::{PlanLimits, Rights, Timestamp};
 use bincode::{Decode, Encode};
 use thiserror::Error;
 
@@ -47,18 +47,16 @@ pub struct Capability {
     pub agent_public_key: AgentPublicKey,
     /// Which of the tenant's endpoints it is good for.
     pub scope: Scope,
-    /// What the agent may do with them.
+    /// What the agent may do with them. Bits from 16 on do not travel.
     pub rights: Rights,
-    /// How many agent sessions may use it at a time, on one node.
-    pub sessions_max: u16,
-    /// How many endpoints one agent session may bind.
-    pub endpoints_max: u16,
+    /// How much of one node its tenant may use. Of a tenant's capabilities the one that was issued last counts.
+    pub limits: PlanLimits,
     /// When it was signed.
     pub issued_at: Timestamp,
     /// From when on it is worthless.
     pub expires_at: Timestamp,
     /// The tenant's revision of grants: a node that was told of a later one refuses it.
-    pub revision: u32,
+    pub revision: u16,
     /// The minting key. [`MintKey::sign`] writes its own.
     pub key_id: u32,
 }
@@ -158,12 +156,16 @@ struct Body {
     api_key: [u8; 16],
     agent_public_key: [u8; 32],
     scope: [u8; 16],
-    rights: u64,
+    rights: u16,
+    revision: u16,
     issued_at_s: u32,
     expires_at_s: u32,
-    revision: u32,
     sessions_max: u16,
     endpoints_max: u16,
+    requests_max: u16,
+    connections_max: u16,
+    arrivals_per_s_max: u16,
+    idle_s_max: u16,
 }
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -197,6 +199,15 @@ impl Scope {
 
 impl Body {
     fn of(capability: &Capability, key_id: u32) -> Self {
+        let PlanLimits {
+            sessions_max,
+            endpoints_max,
+            requests_max,
+            connections_max,
+            arrivals_per_s_max,
+            idle_s_max,
+        } = capability.limits;
+        let [low, high, ..] = capability.rights.bits().to_le_bytes();
         Self {
             magic: MAGIC,
             version: CAPABILITY_VERSION,
@@ -206,12 +217,16 @@ impl Body {
             api_key: capability.api_key.to_bytes(),
             agent_public_key: capability.agent_public_key.to_bytes(),
             scope: capability.scope.to_bytes(),
-            rights: capability.rights.bits(),
+            rights: u16::from_le_bytes([low, high]),
+            revision: capability.revision,
             issued_at_s: to_seconds(capability.issued_at),
             expires_at_s: to_seconds(capability.expires_at),
-            revision: capability.revision,
-            sessions_max: capability.sessions_max,
-            endpoints_max: capability.endpoints_max,
+            sessions_max,
+            endpoints_max,
+            requests_max,
+            connections_max,
+            arrivals_per_s_max,
+            idle_s_max,
         }
     }
 
@@ -240,9 +255,15 @@ impl Body {
             api_key: ApiKeyId::from_bytes(self.api_key),
             agent_public_key,
             scope: Scope::from_bytes(self.scope),
-            rights: Rights::from_bits(self.rights),
-            sessions_max: self.sessions_max,
-            endpoints_max: self.endpoints_max,
+            rights: Rights::from_bits(self.rights.into()),
+            limits: PlanLimits {
+                sessions_max: self.sessions_max,
+                endpoints_max: self.endpoints_max,
+                requests_max: self.requests_max,
+                connections_max: self.connections_max,
+                arrivals_per_s_max: self.arrivals_per_s_max,
+                idle_s_max: self.idle_s_max,
+            },
             issued_at: from_seconds(self.issued_at_s),
             expires_at: from_seconds(self.expires_at_s),
             revision: self.revision,

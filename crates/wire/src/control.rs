@@ -16,7 +16,7 @@ use thiserror::Error;
 
 pub use body_error::BodyError;
 pub use decoder::Decoder;
-pub use reasons::{BindRefusal, GoodbyeReason, UnbindReason};
+pub use reasons::{BindRefusal, DrainReason, GoodbyeReason, UnbindReason};
 
 use crate::capability::SignedCapability;
 use crate::preface::Status;
@@ -45,8 +45,10 @@ pub enum Frame {
         /// The ping's.
         nonce: u64,
     },
-    /// Node to agent: this session ends soon; dial another node now, and keep serving what is open.
+    /// Node to agent: this session ends; open another one now, and keep serving what is open here.
     Drain {
+        /// Why.
+        reason: DrainReason,
         /// After how many milliseconds the node closes the session.
         deadline_ms: u32,
     },

@@ -72,6 +72,7 @@ fn the_reference_names_every_event_and_field_and_reason() {
         Reason::Protocol,
         Reason::Unavailable,
         Reason::Draining,
+        Reason::WornOut,
         Reason::CapabilityRefused,
         Reason::BindRefused,
         Reason::ConnectionLost,

@@ -62,6 +62,9 @@ fn said_goodbye(reason: GoodbyeReason, retry_after: Duration) -> Verdict {
     let (reason, message) = match reason {
         GoodbyeReason::Revoked => return Setback::revoked().into(),
         GoodbyeReason::Draining => (Reason::Draining, "the node is shutting down".to_owned()),
+        GoodbyeReason::WornOut => {
+            (Reason::WornOut, "the connection has carried as much as one can".to_owned())
+        }
         GoodbyeReason::CapabilityExpired => {
             (Reason::CapabilityRefused, "the capability has expired".to_owned())
         }

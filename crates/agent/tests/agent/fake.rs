@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use adit_domain::id::{ApiKeyId, CapabilityId, NodeId, TenantId};
-use adit_domain::{Rights, Timestamp};
+use adit_domain::{Plan, Rights, Timestamp};
 use adit_net::tls::{DevCa, Resolver, agent_server, public_server};
 use adit_process::clock::wall_micros;
 use adit_process::tasks::Tasks;
@@ -122,8 +122,7 @@ impl Script {
             agent_public_key: agent,
             scope: Scope::Tenant,
             rights: Rights::AGENT,
-            sessions_max: 4,
-            endpoints_max: 4,
+            limits: Plan::default().limits(),
             issued_at: now,
             expires_at: now.plus(lifetime),
             revision: 0,

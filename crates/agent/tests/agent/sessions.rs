@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adit_api::Code;
 use adit_domain::Epoch;
-use adit_wire::control::{Frame, GoodbyeReason};
+use adit_wire::control::{DrainReason, Frame, GoodbyeReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -82,7 +82,13 @@ async fn a_goodbye_for_an_expired_capability_leads_to_a_new_one() {
 }
 
 #[tokio::test]
-async fn what_is_open_on_a_draining_node_goes_on_beside_the_next_session() {
+async fn what_is_open_on_a_session_that_drains_goes_on_beside_the_next_one() {
+    for (reason, told) in [(DrainReason::NodeLeaves, "draining"), (DrainReason::WornOut, "worn_out")] {
+        goes_on_beside_the_next(reason, told).await;
+    }
+}
+
+async fn goes_on_beside_the_next(reason: DrainReason, told: &str) {
     let server = FakeServer::start().await;
     let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = upstream.local_addr().unwrap().to_string();
@@ -92,8 +98,8 @@ async fn what_is_open_on_a_draining_node_goes_on_beside_the_next_session() {
     program.event_at_last("url_assigned").await;
     let mut visitor = old.visitor(&bound).await;
     let (mut service, _) = upstream.accept().await.unwrap();
-    old.send(Frame::Drain { deadline_ms: 60_000 }).await;
-    assert_eq!(program.event_at_last("disconnected").await["reason"], "draining");
+    old.send(Frame::Drain { reason, deadline_ms: 60_000 }).await;
+    assert_eq!(program.event_at_last("disconnected").await["reason"], told);
     let (_new, bind, _) = server.online(2).await;
     assert_eq!(bind.prior_epoch, Epoch(2));
     program.event_at_last("url_assigned").await;

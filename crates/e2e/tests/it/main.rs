@@ -19,6 +19,7 @@ mod http2;
 mod load_balancer;
 mod metering;
 mod overload;
+mod plans;
 mod pool;
 mod recovery;
 mod refusals;

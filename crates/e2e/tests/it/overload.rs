@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use adit_e2e::{Connection, Home, Options, Origin, Stack, Visitor, digest, empty, full, until};
+use adit_e2e::{Connection, Descriptors, Home, Options, Origin, Stack, Visitor, digest, empty, full, until};
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result, ensure};
 use futures::future::join_all;
@@ -12,10 +12,12 @@ use http_body_util::BodyExt as _;
 const SHED_WITHIN: Duration = Duration::from_secs(30);
 /// Enough for the server itself, and soon used up.
 const DESCRIPTORS: u32 = 1_000;
+/// So few that a server which keeps to them sheds work at once.
+const SOFT: u32 = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_short_of_descriptors_refuses_new_requests_and_finishes_old_ones() -> Result<()> {
-    let options = Options { descriptors: Some(DESCRIPTORS), ..Options::default() };
+    let options = Options { descriptors: Some(Descriptors::Hard(DESCRIPTORS)), ..Options::default() };
     let stack = Stack::start_with(options).await?;
     let (origin, key) = (Origin::start().await?, stack.tenant("acme").await?);
     let home = Home::new(&stack, &key)?;
@@ -55,6 +57,30 @@ async fn a_node_short_of_descriptors_refuses_new_requests_and_finishes_old_ones(
         connection.get("/bytes/10?seed=1").await.is_ok_and(|answer| answer.status() == StatusCode::OK)
     })
     .await?;
+    Ok(())
+}
+
+/// More than a shell's usual 1,024 come, and each takes a descriptor.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_started_with_few_descriptors_takes_as_many_as_it_may() -> Result<()> {
+    let options = Options { descriptors: Some(Descriptors::Soft(SOFT)), ..Options::default() };
+    let mut stack = Stack::start_with(options).await?;
+    let [soft, hard] = stack.program().open_files_max()?;
+    assert_eq!(soft, hard);
+    assert!(soft > SOFT.into(), "{soft}");
+
+    let (origin, key) = (Origin::start().await?, stack.tenant("acme").await?);
+    let home = Home::new(&stack, &key)?;
+    let mut agent = home.http(&origin.port(), Some("demo"))?;
+    let visitor = Visitor::new(&stack, &agent.hostname().await?)?;
+    let mut held = Vec::new();
+    for _ in 0..SOFT {
+        let mut connection = visitor.http().await?;
+        let answer = connection.get("/bytes/10?seed=1").await?;
+        ensure!(answer.status() == StatusCode::OK, "{} after {}", answer.status(), held.len());
+        digest(answer.into_body()).await?;
+        held.push(connection);
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! The preface: who an agent is, decided before any multiplexing exists (docs/protocol.md).
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::{InstanceId, SessionId};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use crate::limits::{PREFACE_DEADLINE, RETRY_AFTER};
 use crate::node::{Node, millis};
 use crate::registry::{Entered, NoRoom};
+use crate::share::TenantShare;
 
 /// An agent that may stay.
 pub(super) struct Admitted<'a> {
@@ -24,6 +26,8 @@ pub(super) struct Admitted<'a> {
     /// Its place among the node's sessions.
     pub(super) entered: Entered<'a>,
     pub(super) capability: Capability,
+    /// What its tenant may use, held to the capability.
+    pub(super) share: Arc<TenantShare>,
     /// The running copy, under the agent's signature.
     pub(super) instance: InstanceId,
 }
@@ -112,8 +116,9 @@ fn admit<'a>(
     if node.trust.is_revoked(&capability) {
         return Err(Status::CapabilityRevoked.into());
     }
-    let entered = node.agents.enter(session, &capability).map_err(|NoRoom| Status::Overloaded)?;
-    Ok(Admitted { session, entered, capability, instance: agent.instance })
+    let share = node.shares.of(&capability);
+    let entered = node.agents.enter(session, &capability, &share).map_err(|NoRoom| Status::Overloaded)?;
+    Ok(Admitted { session, entered, capability, share, instance: agent.instance })
 }
 
 /// Only bad signatures count against a source address.

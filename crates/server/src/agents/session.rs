@@ -1,36 +1,33 @@
 //! One agent session from its preface to its end.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use adit_authority::{Claimed, RefreshError};
-use adit_domain::Hostname;
-use adit_domain::id::{EndpointId, InstanceId, SessionId};
+use adit_authority::Claimed;
+use adit_domain::id::{InstanceId, SessionId};
 use adit_mux::{Control, Session};
-use adit_net::rate::{Pace, Rate, TooOften};
 use adit_process::shutdown::Phase;
-use adit_wire::capability::{Capability, Scope};
-use adit_wire::control::{Bind, BindRefusal, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
-use adit_wire::preface::{Exporter, Status};
+use adit_wire::capability::Scope;
+use adit_wire::control::{Bind, BindRefusal, Bound, DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
+use adit_wire::preface::Exporter;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::claims::{self, Busy, Claims, Outcome};
+use super::holdings::Holdings;
 use super::preface;
+use super::standing::Standing;
 use crate::hold::Holds;
-use crate::limits::{
-    BINDS_PER_SESSION_MAX, CLAIM_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER,
-    REVOKED_GOODBYE_DEADLINE, ROTATION_DEADLINE,
-};
+use crate::limits::{BINDS_PER_SESSION_MAX, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE};
 use crate::manner::{Manner, NoHost};
 use crate::node::{Node, millis};
+use crate::places::NoPlace;
 use crate::pool::Pool;
 use crate::registry::{Commands, Loss, Orders};
 use crate::routes::{BindError, Route};
 use crate::serving;
-use crate::share::{EndpointShare, TenantShare};
+use crate::share::EndpointShare;
 use crate::tunnel::Tunnel;
 
 /// Serves an agent's connection until it ends. `io` is past its TLS handshake.
@@ -48,8 +45,7 @@ where
         Ok(admitted) => admitted,
         Err(failure) => return tracing::debug!(%failure, "an agent was not admitted"),
     };
-    let share = node.shares.of(admitted.capability.tenant);
-    let mux = adit_mux::Config { budget: share.streams(), ..node.mux.clone() };
+    let mux = adit_mux::Config { budget: admitted.share.streams(), ..node.mux.clone() };
     let (session, control, driver) = adit_mux::serve(io, &mux);
     let driver = node.agent_tasks.spawn("agent driver", driver.run());
     let (commands, orders) = Commands::channel(session.clone());
@@ -59,19 +55,16 @@ where
         commands.revoke();
     }
     tracing::info!(session = %admitted.session, tenant = %admitted.capability.tenant, "agent connected");
-    let preface::Admitted { session: id, entered, capability, instance } = admitted;
+    let preface::Admitted { session: id, entered, capability, share, instance } = admitted;
     let mut agent = AgentSession {
-        node: Arc::clone(&node),
         id,
         instance,
-        expires: expiry(&node, &capability),
-        capability,
+        standing: Standing::new(&node, id, commands.clone(), (capability, share)),
         session,
         commands,
-        bound: HashMap::new(),
+        holdings: Holdings::new(Arc::clone(&node), id),
         claims: Claims::default(),
-        share,
-        refreshes: Pace::new(Rate { burst: REFRESHES_BURST, interval: REFRESHES_INTERVAL }),
+        node: Arc::clone(&node),
     };
     let ended = agent.live(control, orders).await;
     agent.session.close(ended);
@@ -85,17 +78,11 @@ struct AgentSession {
     id: SessionId,
     /// The running copy of the agent, as it signed it.
     instance: InstanceId,
-    capability: Capability,
-    /// When the capability ends. Fixed when it is taken in: a wall clock that jumps later ends no session.
-    expires: Instant,
+    standing: Standing,
     session: Session,
     commands: Commands,
-    /// What this session serves.
-    bound: HashMap<EndpointId, Claimed>,
+    holdings: Holdings,
     claims: Claims,
-    /// What the tenant may use on this node.
-    share: Arc<TenantShare>,
-    refreshes: Pace,
 }
 
 /// Whether the loop goes on, or why it ends.
@@ -108,7 +95,7 @@ impl AgentSession {
         tokio::select! {
             biased;
             () = orders.revoked.notified() => {
-                self.leave(Holds::released);
+                self.holdings.leave(Holds::released);
                 let goodbye = tell(&control, goodbye(GoodbyeReason::Revoked));
                 let _ = timeout(REVOKED_GOODBYE_DEADLINE, goodbye).await;
                 "capability revoked"
@@ -117,12 +104,13 @@ impl AgentSession {
         }
     }
 
-    /// Everything else that a session reacts to. Whatever it waits for, what is served stands in `bound`: it may be
-    /// dropped at any time.
+    /// Everything else that a session reacts to. Whatever it waits for, what is served stands in `holdings`: it may
+    /// be dropped at any time.
     async fn run(&mut self, control: &mut Control, losses: &mut mpsc::Receiver<Loss>) -> &'static str {
         let (mut draining, mut stopping) = (self.node.shutdown.clone(), self.node.shutdown.clone());
         let retiring = self.session.clone();
         let mut drain_told = false;
+        let mut worn_out_at = None;
         loop {
             let step = tokio::select! {
                 frame = control.recv() => match frame {
@@ -137,14 +125,19 @@ impl AgentSession {
                 () = draining.draining(), if !drain_told => {
                     drain_told = true;
                     let deadline_ms = millis(self.node.drain_deadline);
-                    tell(control, Frame::Drain { deadline_ms }).await
+                    tell(control, Frame::Drain { reason: DrainReason::NodeLeaves, deadline_ms }).await
                 }
-                () = retiring.retiring(), if !drain_told => {
-                    drain_told = true;
-                    let deadline_ms = millis(ROTATION_DEADLINE);
-                    tell(control, Frame::Drain { deadline_ms }).await
+                () = retiring.retiring(), if worn_out_at.is_none() && !drain_told => {
+                    let deadline = self.node.rotation_deadline;
+                    worn_out_at = Some(Instant::now() + deadline);
+                    let deadline_ms = millis(deadline);
+                    tell(control, Frame::Drain { reason: DrainReason::WornOut, deadline_ms }).await
                 }
-                () = tokio::time::sleep_until(self.expires) => {
+                () = at(worn_out_at) => {
+                    let _ = tell(control, goodbye(GoodbyeReason::WornOut)).await;
+                    Err("worn out")
+                }
+                () = tokio::time::sleep_until(self.standing.expires) => {
                     let _ = tell(control, goodbye(GoodbyeReason::CapabilityExpired)).await;
                     Err("capability expired")
                 }
@@ -163,12 +156,14 @@ impl AgentSession {
         match frame {
             Frame::Bind(bind) => self.bind(control, bind).await,
             Frame::Unbind(unbind) => {
-                self.unbind(&unbind).await;
+                self.holdings.unbind(&unbind).await;
                 Ok(())
             }
-            Frame::Refresh { request } => self.refresh(control, request).await,
+            Frame::Refresh { request } => {
+                tell(control, self.standing.refresh(&self.node, request).await).await
+            }
             Frame::Goodbye { .. } => {
-                self.unbind_all().await;
+                self.holdings.unbind_all().await;
                 Err("agent said goodbye")
             }
             // Frames that only a node sends carry no meaning here.
@@ -185,7 +180,7 @@ impl AgentSession {
         });
         let refusal = manner.and_then(|manner| {
             self.claims
-                .start(&self.node, &self.capability, self.instance, (bind, manner))
+                .start(&self.node, &self.standing.capability, self.instance, (bind, manner))
                 .map_err(|Busy| (BindRefusal::TryLater, "too many binds at once"))
         });
         match refusal {
@@ -196,19 +191,19 @@ impl AgentSession {
 
     /// What of a bind can be refused without asking.
     fn may_bind(&self) -> Result<(), (BindRefusal, &'static str)> {
-        if self.capability.scope != Scope::Tenant {
+        if self.standing.capability.scope != Scope::Tenant {
             // Nobody mints these yet; one that appears must not open more than it says.
             return Err((BindRefusal::RightMissing, "capabilities of one endpoint are not served yet"));
         }
         if self.node.shutdown.phase() > Phase::Running {
             return Err((BindRefusal::TryLater, "the node is shutting down"));
         }
-        let endpoints_max = BINDS_PER_SESSION_MAX.min(usize::from(self.capability.endpoints_max));
-        if self.bound.len() >= endpoints_max {
+        let endpoints_max = BINDS_PER_SESSION_MAX.min(self.standing.share.endpoints_max());
+        if self.holdings.len() >= endpoints_max {
             return Err((BindRefusal::LimitReached, "too many endpoints on one session"));
         }
         // Each claim that waits may become one more.
-        if self.bound.len().saturating_add(self.claims.waiting()) >= endpoints_max {
+        if self.holdings.len().saturating_add(self.claims.waiting()) >= endpoints_max {
             return Err((BindRefusal::TryLater, "too many binds at once"));
         }
         Ok(())
@@ -237,7 +232,7 @@ impl AgentSession {
             commands: self.commands.clone(),
             pool: Pool::default(),
             meter,
-            share: EndpointShare::new(Arc::clone(&self.share)),
+            share: EndpointShare::new(Arc::clone(&self.standing.share)),
             hold: Arc::clone(&hold),
             manner,
         });
@@ -251,7 +246,12 @@ impl AgentSession {
             Err(error) => {
                 let reason = match error {
                     BindError::Stale => BindRefusal::Replaced,
-                    BindError::Full => BindRefusal::TryLater,
+                    // The next claim gets an epoch of its own.
+                    BindError::Full | BindError::Ambiguous => BindRefusal::TryLater,
+                    BindError::NoPlace(NoPlace) => {
+                        self.holdings.release(&[claimed]).await;
+                        BindRefusal::LimitReached
+                    }
                 };
                 return tell(control, claims::refused(request, reason, &error.to_string())).await;
             }
@@ -263,13 +263,9 @@ impl AgentSession {
             url: self.node.public_url(&claimed),
             hostname: claimed.hostname.clone(),
         };
-        // Entered before anything is waited for: whatever drops this session takes it out again.
-        self.bound.insert(claimed.endpoint, claimed.clone());
+        self.holdings.enter(claimed.clone());
         if let Err(error) = serving::open(&self.node, &claimed).await {
-            self.bound.remove(&claimed.endpoint);
-            if serving::end(&self.node, &claimed, self.id) {
-                self.node.holds.released(&claimed.hostname);
-            }
+            self.holdings.undo(&claimed);
             tracing::warn!(%error, hostname = %claimed.hostname, "a public port cannot be opened");
             let refused = claims::refused(request, BindRefusal::TryLater, "the node cannot open the port");
             return tell(control, refused).await;
@@ -278,106 +274,27 @@ impl AgentSession {
         tell(control, Frame::Bound(bound)).await
     }
 
-    async fn unbind(&mut self, unbind: &Unbind) {
-        // An unbind of an epoch that is no longer held is void: it crossed a newer bind.
-        if self.bound.get(&unbind.endpoint).is_none_or(|held| held.epoch > unbind.epoch) {
-            return;
-        }
-        let claimed = self.bound.remove(&unbind.endpoint);
-        self.give_back(claimed).await;
-    }
-
-    async fn unbind_all(&mut self) {
-        let bound = std::mem::take(&mut self.bound);
-        self.give_back(bound.into_values()).await;
-    }
-
-    /// Gives endpoints back to the directory, where this session was the last one here to serve them. None of them is
-    /// served from the first moment on, however long the directory takes.
-    async fn give_back(&mut self, claimed: impl IntoIterator<Item = Claimed>) {
-        let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.id);
-        let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
-        for Claimed { hostname, .. } in &given_back {
-            self.node.holds.released(hostname);
-        }
-        let released = async {
-            for Claimed { endpoint, hostname, epoch, .. } in &given_back {
-                if let Err(error) = self.node.directory.release(*endpoint, *epoch).await {
-                    tracing::warn!(%error, %hostname, "an endpoint was not released");
-                }
-            }
-        };
-        if timeout(CLAIM_DEADLINE, released).await.is_err() {
-            tracing::warn!(session = %self.id, "endpoints were not released in time");
-        }
-    }
-
-    async fn refresh(&mut self, control: &Control, request: u32) -> Step {
-        if let Err(TooOften(wait)) = self.refreshes.take(std::time::Instant::now()) {
-            let (status, retry_after_ms) = (Status::RateLimited, millis(wait));
-            return tell(control, Frame::RefreshRefused { request, status, retry_after_ms }).await;
-        }
-        let refused = |status| Frame::RefreshRefused { request, status, retry_after_ms: millis(RETRY_AFTER) };
-        let answered = timeout(CLAIM_DEADLINE, self.node.admission.refresh(&self.capability)).await;
-        let answer = match answered {
-            Ok(Ok(capability)) => {
-                if let Ok(renewed) = self.node.trust.verify(&capability, self.node.now()) {
-                    self.renew(renewed);
-                }
-                Frame::Refreshed { request, capability }
-            }
-            Ok(Err(RefreshError::Revoked)) => refused(Status::CapabilityRevoked),
-            // The agent asks again; its capability is still good for a long time.
-            Ok(Err(RefreshError::Unavailable(_))) | Err(_) => refused(Status::Overloaded),
-        };
-        tell(control, answer).await
-    }
-
-    fn renew(&mut self, renewed: Capability) {
-        self.node.agents.renew(self.id, renewed.id);
-        // Entered first, checked after, as at the start.
-        if self.node.trust.is_revoked(&renewed) {
-            self.commands.revoke();
-        }
-        self.expires = expiry(&self.node, &renewed);
-        self.capability = renewed;
-    }
-
     async fn give_way(&mut self, control: &Control, loss: Loss) -> Step {
-        let Loss { endpoint, epoch, reason } = loss;
-        let is_lost = |held: &Claimed| match reason {
-            UnbindReason::Replaced => held.epoch < epoch,
-            _ => held.epoch <= epoch,
-        };
-        if !self.bound.get(&endpoint).is_some_and(is_lost) {
+        if !self.holdings.lose(&loss) {
             return Ok(());
         }
-        self.bound.remove(&endpoint);
+        let Loss { endpoint, epoch, reason } = loss;
         tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
-    }
-
-    /// Takes everything of this session out of the routes, and notes how for those who wait. What the directory holds
-    /// stays: the agent may come back for it.
-    fn leave(&mut self, how: fn(&Holds, &Hostname)) {
-        for (_, claimed) in std::mem::take(&mut self.bound) {
-            if serving::end(&self.node, &claimed, self.id) {
-                how(&self.node.holds, &claimed.hostname);
-            }
-        }
     }
 }
 
 impl Drop for AgentSession {
-    /// However the session's task ends, nothing is routed to a connection that nobody looks after.
     fn drop(&mut self) {
-        self.leave(Holds::vanished);
         self.session.close("session dropped");
     }
 }
 
-/// When a capability ends, as far as anyone knows now.
-fn expiry(node: &Node, capability: &Capability) -> Instant {
-    Instant::now() + capability.expires_at.since(node.now())
+/// Waits until this moment, for ever if there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Whoever served a route that `claimed` ended is told so.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
-use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Pooling, Sticky};
+use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Plan, Pooling, Sticky};
 use tokio::time::Instant;
 
 use super::{BindError, NoTunnel, Routes};
@@ -16,6 +16,7 @@ use crate::pool::Pool;
 use crate::registry::Commands;
 use crate::share::{EndpointShare, Shares};
 use crate::sticky::Mark;
+use crate::stub::capability;
 use crate::tunnel::Tunnel;
 
 /// A tunnel whose session lives as long as the second value.
@@ -24,16 +25,22 @@ fn tunnel(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
 }
 
 fn pooled(instance: InstanceId, pooling: Pooling) -> (Arc<Tunnel>, impl Sized) {
+    tunnel_of(instance, Some(pooling))
+}
+
+fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, impl Sized) {
     let (ours, theirs) = tokio::io::duplex(64);
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
     let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap());
-    let share = EndpointShare::new(Shares::new(adit_mux::Budget::new(1 << 30)).of(TenantId::new()));
+    let limits = Plan::default().limits();
+    let share = Shares::new(adit_mux::Budget::new(1 << 30)).of(&capability(TenantId::new(), limits));
+    let share = EndpointShare::new(share);
     let tunnel = Tunnel {
         session_id,
         instance,
-        pooling: Some(pooling),
+        pooling,
         session,
         commands,
         pool: Pool::default(),
@@ -188,4 +195,26 @@ async fn whoever_was_started_last_says_how_a_pool_is_shared() {
     let (first, _first) = pooled(older, Pooling::default());
     routes.bind(&claimed, first).unwrap();
     assert_eq!(routes.get(&claimed.hostname).unwrap().pooling(), Some(random));
+}
+
+/// A directory that was restored from a backup may give the number of an epoch out a second time.
+#[tokio::test]
+async fn one_epoch_has_one_agent_unless_all_share() {
+    let shared = Some(Pooling::default());
+    for (first, second, joins) in
+        [(None, None, false), (shared, None, false), (None, shared, false), (shared, shared, true)]
+    {
+        let (routes, claimed) = (Routes::default(), claimed(EndpointId::new(), 9));
+        let instance = InstanceId::new();
+        let (one, _one) = tunnel_of(instance, first);
+        let (again, _again) = tunnel_of(instance, first);
+        let (other, _other) = tunnel_of(InstanceId::new(), second);
+        routes.bind(&claimed, Arc::clone(&one)).unwrap();
+        routes.bind(&claimed, Arc::clone(&again)).unwrap();
+        let bound = routes.bind(&claimed, Arc::clone(&other));
+        assert_eq!(bound.err(), (!joins).then_some(BindError::Ambiguous));
+        let route = routes.get(&claimed.hostname).unwrap();
+        assert!(route.has(&one) && route.has(&again));
+        assert_eq!(route.has(&other), joins);
+    }
 }

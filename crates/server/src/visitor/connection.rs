@@ -1,15 +1,17 @@
 //! What is known of a visitor's connection before its first request.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use adit_domain::Hostname;
 use adit_net::accept::ConnectionPermit;
 use adit_web::hygiene::Scheme;
+use tokio::sync::Notify;
 
 use super::upstream::Upstream;
 use crate::routes::Route;
-use crate::share::Place;
+use crate::share::Entry;
 
 /// One connection of a visitor.
 pub(crate) struct VisitorConnection {
@@ -18,9 +20,11 @@ pub(crate) struct VisitorConnection {
     /// The name in the TLS handshake; none for plain HTTP.
     pub(crate) opened_for: Option<Hostname>,
     /// Its places among the connections of the node and, where the TLS handshake told whose it is, of the tenant.
-    _places: (ConnectionPermit, Option<Place>),
+    places: (ConnectionPermit, Option<Entry>),
     /// The upstream connection that an authentication scheme tied to this visitor.
     pinned: Mutex<Option<Upstream>>,
+    is_leaving: AtomicBool,
+    leaving: Notify,
 }
 
 impl VisitorConnection {
@@ -28,9 +32,30 @@ impl VisitorConnection {
         peer: SocketAddr,
         scheme: Scheme,
         opened_for: Option<Hostname>,
-        places: (ConnectionPermit, Option<Place>),
+        places: (ConnectionPermit, Option<Entry>),
     ) -> Self {
-        Self { peer, scheme, opened_for, _places: places, pinned: Mutex::new(None) }
+        let (is_leaving, leaving) = (AtomicBool::new(false), Notify::new());
+        Self { peer, scheme, opened_for, places, pinned: Mutex::new(None), is_leaving, leaving }
+    }
+
+    /// Whether its tenant has as many connections as it may, so that this one is only told so.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(self.places.1, Some(Entry::Told(_)))
+    }
+
+    /// Ends the connection with what is in flight on it.
+    pub(super) fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
+        self.leaving.notify_one();
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Acquire)
+    }
+
+    /// Waits until the connection is to end. For one waiter.
+    pub(crate) async fn left(&self) {
+        self.leaving.notified().await;
     }
 
     /// Ties an upstream connection to this visitor: nobody else will use it.

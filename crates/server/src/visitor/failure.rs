@@ -10,7 +10,9 @@ use adit_wire::record::AbortCode;
 
 use super::next::Delivery;
 use crate::choice::Choice;
+use crate::places::NoPlace;
 use crate::routes::NoTunnel;
+use crate::share::Refused;
 use crate::trace::Trace;
 use crate::tunnel::Tunnel;
 
@@ -39,9 +41,13 @@ impl Failure {
         Self { delivery: Delivery::Final, code: Code::ProtocolNotCarried, tunnel: None }
     }
 
-    /// As many requests are in flight as the endpoint or its tenant may have.
-    pub(super) const fn no_place() -> Self {
-        Self { delivery: Delivery::Final, code: Code::EndpointBusy, tunnel: None }
+    /// The endpoint or its tenant has as much as it may.
+    pub(super) const fn refused(refused: Refused) -> Self {
+        let code = match refused {
+            Refused::NoPlace(NoPlace) => Code::EndpointBusy,
+            Refused::TooOften => Code::EndpointFlooded,
+        };
+        Self { delivery: Delivery::Final, code, tunnel: None }
     }
 
     /// Of those who serve it, none can take a request.

@@ -23,6 +23,7 @@ use super::tries::{Answered, Message, Tries};
 use super::upgrade::{self, Switched};
 use super::upstream::{Sharing, Upstream};
 use crate::choice::Known;
+use crate::limits::IDLE_MAX;
 use crate::metering::CountedBody;
 use crate::node::Node;
 use crate::sticky;
@@ -48,7 +49,10 @@ impl Exchange {
         let on_upgrade = hyper::upgrade::on(&mut request);
         let forwarded =
             Forwarded { visitor: self.connection.peer.ip(), scheme: self.connection.scheme, authority };
-        let patience = Patience::with(&request);
+        // While nobody serves it, nobody knows the plan.
+        let route = self.node.routes.get(&self.hostname);
+        let idle_max = route.map_or(IDLE_MAX, |route| route.share.idle_max());
+        let patience = Patience::with(&request, idle_max);
         let handshake = request.extensions_mut().remove::<Handshake>();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
@@ -69,7 +73,7 @@ impl Exchange {
             handshake.settle(&mut response).map_err(|NoWebSocket| Code::UpstreamBroken)?;
         }
         if is_changed {
-            let visitor = Switched { connection: self.connection, meter, io: on_upgrade };
+            let visitor = Switched { connection: self.connection, meter, io: on_upgrade, idle_max };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }

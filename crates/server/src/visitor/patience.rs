@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{Request, Version};
 
-use crate::limits::{GRPC_IDLE, REQUEST_BODY_IDLE, RESPONSE_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
+use crate::limits::{REQUEST_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
 
 /// The silences that one exchange is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +17,15 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    /// What a visitor's request is given. A call of gRPC is a conversation: either side may have nothing to say for long, and
+    /// What a visitor's request is given, where the tenant's plan allows so much silence. A call of gRPC is a conversation: either side may have nothing to say for long, and
     /// many servers send no head before their first message. Its own deadline stands in `grpc-timeout`, for the upstream.
-    pub(super) fn with<B>(request: &Request<B>) -> Self {
-        if is_grpc(request) {
-            return Self { request_body: GRPC_IDLE, response_head: GRPC_IDLE, response_body: GRPC_IDLE };
-        }
+    pub(super) fn with<B>(request: &Request<B>, idle_max: Duration) -> Self {
+        let request_body = REQUEST_BODY_IDLE.min(idle_max);
+        let is_grpc = is_grpc(request);
         Self {
-            request_body: REQUEST_BODY_IDLE,
-            response_head: RESPONSE_HEAD_DEADLINE,
-            response_body: RESPONSE_BODY_IDLE,
+            request_body: if is_grpc { idle_max } else { request_body },
+            response_head: if is_grpc { idle_max } else { RESPONSE_HEAD_DEADLINE },
+            response_body: idle_max,
         }
     }
 }
@@ -42,24 +41,33 @@ fn is_grpc<B>(request: &Request<B>) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use std::time::Duration;
+
     use http::{Request, Version};
 
     use super::Patience;
-    use crate::limits::{GRPC_IDLE, REQUEST_BODY_IDLE};
+    use crate::limits::{IDLE_MAX, REQUEST_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
 
     #[test]
     fn only_calls_of_grpc_may_be_silent_for_long() {
         for (kind, version, idle) in [
-            ("application/grpc", Version::HTTP_2, GRPC_IDLE),
-            ("application/grpc+proto", Version::HTTP_2, GRPC_IDLE),
-            ("application/grpc; a=b", Version::HTTP_2, GRPC_IDLE),
+            ("application/grpc", Version::HTTP_2, IDLE_MAX),
+            ("application/grpc+proto", Version::HTTP_2, IDLE_MAX),
+            ("application/grpc; a=b", Version::HTTP_2, IDLE_MAX),
             ("application/grpc", Version::HTTP_11, REQUEST_BODY_IDLE),
             ("application/grpc-web", Version::HTTP_2, REQUEST_BODY_IDLE),
             ("application/json", Version::HTTP_2, REQUEST_BODY_IDLE),
         ] {
             let request = Request::post("/").version(version).header("content-type", kind).body(()).unwrap();
-            assert_eq!(Patience::with(&request).request_body, idle, "{kind}");
+            let patience = Patience::with(&request, IDLE_MAX);
+            assert_eq!((patience.request_body, patience.response_body), (idle, IDLE_MAX), "{kind}");
         }
-        assert_eq!(Patience::with(&Request::new(())).request_body, REQUEST_BODY_IDLE);
+        let patience = Patience::with(&Request::new(()), IDLE_MAX);
+        assert_eq!(patience.request_body, REQUEST_BODY_IDLE);
+        // A plan that allows less.
+        let short = Duration::from_secs(5);
+        let patience = Patience::with(&Request::new(()), short);
+        assert_eq!([patience.request_body, patience.response_body], [short; 2]);
+        assert_eq!(patience.response_head, RESPONSE_HEAD_DEADLINE);
     }
 }

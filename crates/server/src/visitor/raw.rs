@@ -14,7 +14,7 @@ use super::search::open_stream;
 use crate::choice::{Choice, Known};
 use crate::metering::CountedIo;
 use crate::node::Node;
-use crate::share::NoPlace;
+use crate::share::{Entry, Refused};
 
 /// Serves a connection on the port of a tcp endpoint. Whatever goes wrong, the visitor sees a reset: there is no other
 /// word in TCP.
@@ -50,7 +50,11 @@ async fn carried<T: Socket>(
         return Err(Code::NodeOverloaded);
     }
     let route = node.routes.get(hostname).ok_or(Code::AgentOffline)?;
-    let _place = route.share.connection().map_err(|NoPlace| Code::EndpointBusy)?;
+    let _place = match route.share.connection(std::time::Instant::now()) {
+        Ok(Entry::Served(place)) => place,
+        Ok(Entry::Told(_)) | Err(Refused::NoPlace(_)) => return Err(Code::EndpointBusy),
+        Err(Refused::TooOften) => return Err(Code::EndpointFlooded),
+    };
     let mut choice = Choice::of(Known { address: Some(peer.ip()), mark: None });
     let stream = open_stream(node, &route, &mut choice, peer, id).await?;
     let mut visitor = CountedIo::new(visitor, Arc::clone(&route.meter));

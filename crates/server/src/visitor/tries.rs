@@ -26,7 +26,7 @@ use crate::limits::{HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, SILENCE_LOOK, UPSTREA
 use crate::node::Node;
 use crate::probe;
 use crate::routes::Route;
-use crate::share::{NoPlace, RequestPlace};
+use crate::share::RequestPlace;
 use crate::trace::Trace;
 use crate::tunnel::Tunnel;
 
@@ -126,7 +126,7 @@ impl<'a> Tries<'a> {
             return Err(Failure::not_carried());
         }
         if self.place.is_none() {
-            self.place = Some(route.share.request().map_err(|NoPlace| Failure::no_place())?);
+            self.place = Some(self.enter(&route)?);
         }
         let mut upstream = self.upstream(&route).await?;
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
@@ -152,6 +152,16 @@ impl<'a> Tries<'a> {
         }
         let response = sent.map_err(|Late| Failure::late())??;
         Ok(Answered { upstream, response, sending, place: self.place.take() })
+    }
+
+    fn enter(&self, route: &Route) -> Result<RequestPlace, Failure> {
+        let now = std::time::Instant::now();
+        route.share.request(now).map_err(|refused| {
+            if !route.share.may_ask_again(now) {
+                self.connection.leave();
+            }
+            Failure::refused(refused)
+        })
     }
 
     /// A connection that is there already where that is safe, else a fresh one.

@@ -1,6 +1,7 @@
 //! WebSocket and every other protocol that a request switches to (RFC 9110, section 7.8).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_mux::{PumpEnd, PumpLimits, Traffic};
 use adit_web::client;
@@ -10,7 +11,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::limits::HANDSHAKE_DEADLINE;
 use crate::metering::{CountedIo, Meter};
@@ -27,6 +28,8 @@ enum UpgradeFailure {
     Http(#[from] hyper::Error),
     #[error("the upstream's connection is not a stream of a session")]
     ForeignStream,
+    #[error("neither side has said anything for as long as the plan allows")]
+    Silent,
     #[error("the visitor is gone")]
     Visitor(#[from] std::io::Error),
 }
@@ -37,13 +40,15 @@ pub(super) struct Switched {
     /// Counts what passes.
     pub(super) meter: Arc<Meter>,
     pub(super) io: OnUpgrade,
+    /// How long neither side may say anything.
+    pub(super) idle_max: Duration,
 }
 
 /// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
 pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
-    let Switched { connection, meter, io } = visitor;
+    let Switched { connection, meter, io, idle_max } = visitor;
     node.visitor_tasks.spawn("upgraded connection", async move {
-        match splice(io, upstream, meter).await {
+        match splice(io, upstream, meter, idle_max).await {
             Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
             Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
         }
@@ -56,6 +61,7 @@ async fn splice(
     visitor: OnUpgrade,
     upstream: OnUpgrade,
     meter: Arc<Meter>,
+    idle_max: Duration,
 ) -> Result<PumpEnd, UpgradeFailure> {
     let both = async { tokio::try_join!(visitor, upstream) };
     let (visitor, upstream) =
@@ -69,5 +75,22 @@ async fn splice(
         visitor.flush().await
     };
     timeout(HANDSHAKE_DEADLINE, write_early).await.map_err(|_| UpgradeFailure::Deadline)??;
-    Ok(adit_mux::pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await)
+    let traffic = Traffic::default();
+    tokio::select! {
+        end = adit_mux::pump(stream, &mut visitor, PumpLimits::of_server(), &traffic) => Ok(end),
+        () = silent_for(&traffic, idle_max) => Err(UpgradeFailure::Silent),
+    }
+}
+
+/// Waits until nothing has passed for so long, or a quarter longer.
+async fn silent_for(traffic: &Traffic, idle_max: Duration) {
+    const LOOKS: u32 = 4;
+    let passed = || (traffic.to_io_bytes(), traffic.to_stream_bytes());
+    let (mut seen, mut silent_looks) = (passed(), 0_u32);
+    while silent_looks < LOOKS {
+        sleep(idle_max / LOOKS).await;
+        let now = passed();
+        silent_looks = if now == seen { silent_looks.saturating_add(1) } else { 0 };
+        seen = now;
+    }
 }

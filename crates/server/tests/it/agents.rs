@@ -6,14 +6,16 @@ use std::time::Duration;
 use adit_authority::Change;
 use adit_domain::Epoch;
 use adit_domain::id::{CapabilityId, InstanceId, TenantId};
+use adit_mux::Config;
 use adit_server::limits::{BAD_SIGNATURES_BURST, REFRESHES_BURST};
 use adit_wire::capability::{AgentKey, MintKey};
-use adit_wire::control::{BindRefusal, Frame, GoodbyeReason, UnbindReason};
+use adit_wire::control::{BindRefusal, DrainReason, Frame, GoodbyeReason, UnbindReason};
 use adit_wire::preface::Status;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 
 use crate::support::agent::{Identity, TestAgent, now, preface};
+use crate::support::authority::Authority;
 use crate::support::node::TestNode;
 use crate::support::upstream::{self, Reply};
 use crate::support::visitor::Visitor;
@@ -91,7 +93,7 @@ async fn a_capability_opens_as_many_sessions_as_it_says() {
     let node = TestNode::start();
     let identity = Identity::of(&node, TenantId::new());
     let mut agents = Vec::new();
-    for _ in 0..identity.capability.sessions_max {
+    for _ in 0..identity.capability.limits.sessions_max {
         agents.push(TestAgent::connect(&node, &identity).await);
         // The node has entered the session once it answers on its control stream.
         agents.last_mut().unwrap().bind("n.localhost").await;
@@ -238,7 +240,7 @@ async fn binds_at_once_do_not_pass_the_limit_together() {
     let node = TestNode::start();
     let identity = Identity::of(&node, TenantId::new());
     let mut agent = TestAgent::connect(&node, &identity).await;
-    let endpoints_max = identity.capability.endpoints_max;
+    let endpoints_max = identity.capability.limits.endpoints_max;
     node.authority.claims.forget_permits(Semaphore::MAX_PERMITS);
     for n in 0..3 * endpoints_max {
         agent.send_bind(&format!("n{n}.localhost"), Epoch::NONE).await;
@@ -290,7 +292,7 @@ async fn a_session_whose_ids_come_to_an_end_is_replaced_and_loses_no_request() {
         visitor.send(post).await;
         assert_eq!(visitor.response().await.status(), 200);
     }
-    assert!(matches!(control.recv().await, Ok(Frame::Drain { .. })));
+    assert!(matches!(control.recv().await, Ok(Frame::Drain { reason: DrainReason::WornOut, .. })));
     visitor.send(post).await;
     assert_eq!(visitor.response().await.status(), 200, "there is no other yet");
 
@@ -301,6 +303,27 @@ async fn a_session_whose_ids_come_to_an_end_is_replaced_and_loses_no_request() {
     visitor.send(post).await;
     assert_eq!(visitor.response().await.status(), 200);
     assert_eq!((by_first.requests(), by_second.requests()), (3, 1));
+}
+
+/// yamux's ids come to an end, so the agent cannot have it all its way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_is_worn_out_is_closed_in_the_end() {
+    let node = TestNode::built(Authority::new(), |builder| {
+        let sessions = Config { streams_opened_in_all: 1, ..Config::default() };
+        builder.sessions(sessions).rotation_deadline(Duration::from_millis(300))
+    });
+    let identity = Identity::of(&node, TenantId::new());
+    let mut agent = TestAgent::connect(&node, &identity).await;
+    agent.bind("one.localhost").await;
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor.send("POST / HTTP/1.1\r\nhost: one.localhost\r\ncontent-length: 0\r\n\r\n").await;
+    let _in_flight = agent.incoming.next().await.unwrap().stream;
+    let Frame::Drain { reason: DrainReason::WornOut, deadline_ms: 300 } = agent.hear().await else {
+        panic!("not told")
+    };
+    assert!(matches!(agent.hear().await, Frame::Goodbye { reason: GoodbyeReason::WornOut, .. }));
+    assert!(agent.control.recv().await.is_err());
+    assert_eq!(visitor.response().await.status(), 502);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -317,7 +340,7 @@ async fn a_drain_tells_the_agents_and_ends_in_peace() {
         head.push(in_flight.read_u8().await.unwrap());
     }
     node.trigger.drain();
-    assert!(matches!(agent.hear().await, Frame::Drain { .. }));
+    assert!(matches!(agent.hear().await, Frame::Drain { reason: DrainReason::NodeLeaves, .. }));
     let Frame::BindRefused(refused) = agent.ask("two.localhost", Epoch::NONE).await else { panic!("bound") };
     assert_eq!(refused.reason, BindRefusal::TryLater);
     drop(in_flight);

@@ -38,7 +38,7 @@ impl Place {
     async fn on(node: TestNode) -> Self {
         let identity = Identity::of(&node, TenantId::new());
         let mut idle = Vec::new();
-        for _ in 1..identity.capability.sessions_max {
+        for _ in 1..identity.capability.limits.sessions_max {
             idle.push(TestAgent::connect(&node, &identity).await);
         }
         Self { node, identity, idle }

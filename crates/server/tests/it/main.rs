@@ -10,6 +10,7 @@
 mod agents;
 mod hold;
 mod panics;
+mod plans;
 mod pool;
 mod reuse;
 mod sessions;

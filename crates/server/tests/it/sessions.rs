@@ -155,7 +155,7 @@ async fn an_endpoint_is_busy_when_every_session_is_full() {
 async fn sessions_at_once_do_not_pass_the_limit_together() {
     let node = TestNode::start();
     let identity = Identity::of(&node, TenantId::new());
-    let sessions_max = usize::from(identity.capability.sessions_max);
+    let sessions_max = usize::from(identity.capability.limits.sessions_max);
     let knocks = (0..3 * sessions_max).map(|_| preface(&node, &identity, InstanceId::new()));
     let (answers, _open): (Vec<_>, Vec<_>) = join_all(knocks).await.into_iter().unzip();
     let admitted = answers.iter().filter(|answer| answer.status == Status::Ok).count();

@@ -1,10 +1,12 @@
 //! Handing out, renewing and revoking capabilities.
 
-use adit_domain::Timestamp;
 use adit_domain::id::{CapabilityId, InstanceId};
-use adit_store::{Event, IssueError, NewCapability, Renewal, Revocation};
+use adit_domain::{Plan, Timestamp};
+use adit_store::{Event, IssueError, Issued, NewCapability, Renewal, Revocation, StoreError};
 
-use crate::fixture::{DAY, Fixture, NOW, Tenant, issue, manage, new_capability, on_both_engines};
+use crate::fixture::{
+    DAY, Fixture, NOW, Tenant, installation, issue, manage, new_capability, on_both_engines,
+};
 
 on_both_engines![
     what_is_issued_is_listed_until_it_ends,
@@ -14,6 +16,7 @@ on_both_engines![
     what_is_revoked_with_its_key_is_listed_as_revoked,
     renewal_keeps_the_agent_and_ends_with_revocation,
     ended_ones_are_pruned,
+    the_plan_of_this_moment_is_told,
 ];
 
 async fn what_is_issued_is_listed_until_it_ends(fixture: Fixture) {
@@ -23,7 +26,7 @@ async fn what_is_issued_is_listed_until_it_ends(fixture: Fixture) {
     for hours in [1, 2, 3] {
         let expires_at = NOW.plus(DAY * hours);
         let new = NewCapability { expires_at, ..new_capability(tenant) };
-        assert_eq!(capabilities.issue(&issue(tenant.id), &new).await.unwrap(), expires_at);
+        assert_eq!(capabilities.issue(&issue(tenant.id), &new).await.unwrap().expires_at, expires_at);
         expected.push(new.id);
     }
     expected.reverse();
@@ -61,9 +64,9 @@ async fn nothing_outlives_its_key(fixture: Fixture) {
     tenant.key = fixture.key(tenant.id, Some(end)).await;
     let capabilities = fixture.store.capabilities();
     let new = new_capability(tenant);
-    assert_eq!(capabilities.issue(&issue(tenant.id), &new).await.unwrap(), end);
+    assert_eq!(capabilities.issue(&issue(tenant.id), &new).await.unwrap().expires_at, end);
     let renewed = capabilities.renew(&issue(tenant.id), &renewal(new.id)).await.unwrap();
-    assert_eq!(renewed, end);
+    assert_eq!(renewed.expires_at, end);
 }
 
 async fn a_key_that_does_not_count_gets_nothing(fixture: Fixture) {
@@ -130,4 +133,25 @@ async fn ended_ones_are_pruned(fixture: Fixture) {
 
 fn renewal(previous: CapabilityId) -> Renewal {
     Renewal { id: CapabilityId::new(), previous, issued_at: NOW, expires_at: NOW.plus(DAY) }
+}
+
+async fn the_plan_of_this_moment_is_told(fixture: Fixture) {
+    let (tenant, other) = (fixture.tenant("tenant").await, fixture.tenant("other").await);
+    let (tenants, capabilities) = (fixture.store.tenants(), fixture.store.capabilities());
+    let first = new_capability(tenant);
+    assert_eq!(capabilities.issue(&issue(tenant.id), &first).await.unwrap().plan, Plan::SelfHosted);
+
+    assert!(tenants.set_plan(&installation(), "tenant", Plan::Starter).await.unwrap());
+    assert!(!tenants.set_plan(&installation(), "nobody", Plan::Starter).await.unwrap());
+    let denied = tenants.set_plan(&manage(tenant.id), "tenant", Plan::SelfHosted).await;
+    assert!(matches!(denied, Err(StoreError::Permit)));
+
+    let renewal =
+        Renewal { id: CapabilityId::new(), previous: first.id, issued_at: NOW, expires_at: NOW.plus(DAY) };
+    let renewed = capabilities.renew(&issue(tenant.id), &renewal).await.unwrap();
+    assert_eq!(renewed, Issued { expires_at: NOW.plus(DAY), plan: Plan::Starter });
+    let of_other = capabilities.issue(&issue(other.id), &new_capability(other)).await.unwrap();
+    assert_eq!(of_other.plan, Plan::SelfHosted);
+    let listed = tenants.by_name(&installation(), "tenant").await.unwrap().unwrap();
+    assert_eq!(listed.plan, Plan::Starter);
 }

@@ -9,7 +9,7 @@ use adit_domain::{
 use bincode::{Decode, Encode};
 
 use super::body_error::BodyError;
-use super::reasons::{BindRefusal, GoodbyeReason, UnbindReason};
+use super::reasons::{BindRefusal, DrainReason, GoodbyeReason, UnbindReason};
 use super::{Bind, BindRefused, Bound, EncodeError, Frame, Unbind, text};
 use crate::capability::{CAPABILITY_LEN, SignedCapability};
 use crate::fixed;
@@ -79,6 +79,13 @@ struct RefreshedBlock {
 const REFRESHED_LEN: usize = 196;
 
 #[derive(Encode, Decode)]
+struct DrainBlock {
+    deadline_ms: u32,
+    reason: u16,
+}
+const DRAIN_LEN: usize = 6;
+
+#[derive(Encode, Decode)]
 struct GoodbyeBlock {
     retry_after_ms: u32,
     reason: u16,
@@ -113,7 +120,10 @@ fn encode_body(frame: &Frame, body: &mut Vec<u8>) -> Result<u8, EncodeError> {
         }
         Frame::Ping { nonce } => Ok(put::<_, NONCE_LEN>(PING, nonce, body)),
         Frame::Pong { nonce } => Ok(put::<_, NONCE_LEN>(PONG, nonce, body)),
-        Frame::Drain { deadline_ms } => Ok(put::<_, NUMBER_LEN>(DRAIN, deadline_ms, body)),
+        Frame::Drain { reason, deadline_ms } => {
+            let block = DrainBlock { deadline_ms: *deadline_ms, reason: reason.code() };
+            Ok(put::<_, DRAIN_LEN>(DRAIN, &block, body))
+        }
         Frame::Refresh { request } => Ok(put::<_, NUMBER_LEN>(REFRESH, request, body)),
         Frame::Refreshed { request, capability } => {
             let block = RefreshedBlock { request: *request, capability: *capability.as_bytes() };
@@ -192,7 +202,10 @@ pub(super) fn decode(kind: u8, body: &[u8]) -> Option<Result<Frame, BodyError>> 
         }),
         PING => only::<u64, NONCE_LEN>(body).map(|nonce| Frame::Ping { nonce }),
         PONG => only::<u64, NONCE_LEN>(body).map(|nonce| Frame::Pong { nonce }),
-        DRAIN => only::<u32, NUMBER_LEN>(body).map(|deadline_ms| Frame::Drain { deadline_ms }),
+        DRAIN => only::<DrainBlock, DRAIN_LEN>(body).map(|block| Frame::Drain {
+            reason: DrainReason::from_code(block.reason),
+            deadline_ms: block.deadline_ms,
+        }),
         REFRESH => only::<u32, NUMBER_LEN>(body).map(|request| Frame::Refresh { request }),
         REFRESHED => only::<RefreshedBlock, REFRESHED_LEN>(body).map(|block| Frame::Refreshed {
             request: block.request,

@@ -1,4 +1,4 @@
-//! Why a binding was refused, a binding ended, a session ended.
+//! Why a binding was refused, a binding ended, a session drains, a session ended.
 
 use crate::codes::codes;
 
@@ -48,6 +48,16 @@ codes! {
 }
 
 codes! {
+    /// Why another session should take the place of this one.
+    pub enum DrainReason: u16 {
+        /// The node is shutting down.
+        NodeLeaves = 1 => "node_leaves",
+        /// The session has carried nearly as many streams as one can.
+        WornOut = 2 => "worn_out",
+    }
+}
+
+codes! {
     /// Why a session ends.
     pub enum GoodbyeReason: u16 {
         /// The agent is done.
@@ -64,6 +74,8 @@ codes! {
         Protocol = 6 => "protocol",
         /// The node has no room for this session any more.
         Overloaded = 7 => "overloaded",
+        /// Another session was to take the place of this one, and the time for that is over.
+        WornOut = 8 => "worn_out",
     }
 }
 

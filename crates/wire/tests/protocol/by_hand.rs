@@ -55,12 +55,16 @@ pub fn capability_body(capability: &Capability, key_id: u32) -> Vec<u8> {
             Scope::Tenant => [0; 16],
             Scope::Endpoint(endpoint) => endpoint.to_bytes(),
         })
-        .u64(capability.rights.bits())
+        .u16(u16::try_from(capability.rights.bits()).unwrap())
+        .u16(capability.revision)
         .u32(seconds(capability.issued_at.as_micros()))
         .u32(seconds(capability.expires_at.as_micros()))
-        .u32(capability.revision)
-        .u16(capability.sessions_max)
-        .u16(capability.endpoints_max)
+        .u16(capability.limits.sessions_max)
+        .u16(capability.limits.endpoints_max)
+        .u16(capability.limits.requests_max)
+        .u16(capability.limits.connections_max)
+        .u16(capability.limits.arrivals_per_s_max)
+        .u16(capability.limits.idle_s_max)
         .0
 }
 
@@ -169,7 +173,7 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
         }
         Frame::Ping { nonce } => (5, body.u64(*nonce)),
         Frame::Pong { nonce } => (6, body.u64(*nonce)),
-        Frame::Drain { deadline_ms } => (7, body.u32(*deadline_ms)),
+        Frame::Drain { reason, deadline_ms } => (7, body.u32(*deadline_ms).u16(reason.code())),
         Frame::Refresh { request } => (8, body.u32(*request)),
         Frame::Refreshed { request, capability } => (9, body.u32(*request).raw(capability.as_bytes())),
         Frame::RefreshRefused { request, status, retry_after_ms } => {

@@ -1,7 +1,7 @@
 //! Control frames and the decoder that cuts them out of a stream.
 
 use adit_wire::control::{
-    BindRefusal, BodyError, ControlError, Decoder, Frame, GoodbyeReason, UnbindReason, encode,
+    BindRefusal, BodyError, ControlError, Decoder, DrainReason, Frame, GoodbyeReason, UnbindReason, encode,
 };
 use adit_wire::limits::CONTROL_FRAME_BYTES_MAX;
 use adit_wire::preface::Status;
@@ -61,7 +61,7 @@ fn the_vectors() {
         (vectors::unbind(), Frame::Unbind(samples::unbind())),
         (vectors::ping(), Frame::Ping { nonce }),
         (vectors::pong(), Frame::Pong { nonce }),
-        (vectors::drain(), Frame::Drain { deadline_ms: 30_000 }),
+        (vectors::drain(), Frame::Drain { reason: DrainReason::WornOut, deadline_ms: 30_000 }),
         (vectors::refresh(), Frame::Refresh { request: 3 }),
         (vectors::refreshed(), Frame::Refreshed { request: 3, capability }),
         (

@@ -1,6 +1,6 @@
 //! `docs/protocol.md` says the same numbers as the code.
 
-use adit_wire::control::{BindRefusal, GoodbyeReason, UnbindReason};
+use adit_wire::control::{BindRefusal, DrainReason, GoodbyeReason, UnbindReason};
 use adit_wire::limits;
 use adit_wire::preface::Status;
 use adit_wire::record::AbortCode;
@@ -34,6 +34,7 @@ fn every_table_of_codes() {
     assert_eq!(rows(part("| status | name", "\"Comes back\"")), known!(Status));
     assert_eq!(rows(part("| reason | name | meaning | for good", "### unbind")), known!(BindRefusal));
     assert_eq!(rows(part("Ends the session's binding", "### ping")), known!(UnbindReason));
+    assert_eq!(rows(part("The node takes no more binds here", "### refresh")), known!(DrainReason));
     assert_eq!(rows(part("The last frame of its sender", "A connection that ends")), known!(GoodbyeReason));
     assert_eq!(rows(part("| abort code", "## 10.")), known!(AbortCode));
 }

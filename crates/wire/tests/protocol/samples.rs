@@ -7,11 +7,13 @@ use adit_domain::id::{
     ApiKeyId, CapabilityId, EndpointId, InstanceId, NodeId, RequestId, SessionId, TenantId,
 };
 use adit_domain::{
-    Balance, EndpointKind, Epoch, Handling, Hostname, Pooling, Retry, Reuse, Rights, Sticky, Timestamp,
-    UpstreamProtocol,
+    Balance, EndpointKind, Epoch, Handling, Hostname, PlanLimits, Pooling, Retry, Reuse, Rights, Sticky,
+    Timestamp, UpstreamProtocol,
 };
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
-use adit_wire::control::{Bind, BindRefusal, BindRefused, Bound, Frame, GoodbyeReason, Unbind, UnbindReason};
+use adit_wire::control::{
+    Bind, BindRefusal, BindRefused, Bound, DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason,
+};
 use adit_wire::preface::{AgentPreface, Exporter, ServerPreface, Status};
 use adit_wire::stream::{StreamHeader, StreamKind};
 use proptest::array::{uniform16, uniform32};
@@ -46,8 +48,14 @@ pub fn capability() -> Capability {
         agent_public_key: agent_key().public(),
         scope: Scope::Tenant,
         rights: Rights::AGENT,
-        sessions_max: 8,
-        endpoints_max: 32,
+        limits: PlanLimits {
+            sessions_max: 8,
+            endpoints_max: 32,
+            requests_max: 600,
+            connections_max: 1_200,
+            arrivals_per_s_max: 300,
+            idle_s_max: 900,
+        },
         issued_at: seconds(ISSUED_S),
         expires_at: seconds(EXPIRES_S),
         revision: 5,
@@ -152,12 +160,21 @@ pub fn stream_header(visitor: &str, kind: StreamKind) -> StreamHeader {
 }
 
 prop_compose! {
+    fn any_limits()(
+        (sessions_max, endpoints_max, requests_max) in any::<(u16, u16, u16)>(),
+        (connections_max, arrivals_per_s_max, idle_s_max) in any::<(u16, u16, u16)>(),
+    ) -> PlanLimits {
+        PlanLimits { sessions_max, endpoints_max, requests_max, connections_max, arrivals_per_s_max, idle_s_max }
+    }
+}
+
+prop_compose! {
     pub fn any_capability()(
         (id, tenant, api_key, endpoint) in any::<([u8; 16], [u8; 16], [u8; 16], [u8; 16])>(),
         seed in uniform32(any::<u8>()),
-        rights in any::<u64>(),
-        (sessions_max, endpoints_max) in any::<(u16, u16)>(),
-        (issued, expires, revision, key_id) in any::<(u32, u32, u32, u32)>(),
+        (rights, revision) in any::<(u16, u16)>(),
+        limits in any_limits(),
+        (issued, expires, key_id) in any::<(u32, u32, u32)>(),
         whole_tenant in any::<bool>(),
     ) -> Capability {
         let whole_tenant = whole_tenant || endpoint == [0; 16];
@@ -167,9 +184,8 @@ prop_compose! {
             api_key: ApiKeyId::from_bytes(api_key),
             agent_public_key: AgentKey::from_seed(&seed).public(),
             scope: if whole_tenant { Scope::Tenant } else { Scope::Endpoint(EndpointId::from_bytes(endpoint)) },
-            rights: Rights::from_bits(rights),
-            sessions_max,
-            endpoints_max,
+            rights: Rights::from_bits(rights.into()),
+            limits,
             issued_at: seconds(issued),
             expires_at: seconds(expires),
             revision,
@@ -320,7 +336,10 @@ pub fn any_frame() -> impl Strategy<Value = Frame> {
         unbind,
         any::<u64>().prop_map(|nonce| Frame::Ping { nonce }),
         any::<u64>().prop_map(|nonce| Frame::Pong { nonce }),
-        any::<u32>().prop_map(|deadline_ms| Frame::Drain { deadline_ms }),
+        (any::<u32>(), any::<u16>()).prop_map(|(deadline_ms, reason)| Frame::Drain {
+            reason: DrainReason::from_code(reason),
+            deadline_ms
+        }),
         any::<u32>().prop_map(|request| Frame::Refresh { request }),
         (any::<u32>(), any_bytes_192())
             .prop_map(|(request, capability)| Frame::Refreshed { request, capability }),

@@ -10,7 +10,7 @@ use adit_authority::{
     RequestedName, Sequence, Unavailable,
 };
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Rights, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Hostname, Plan, PlanLimits, Rights, Timestamp};
 use adit_wire::capability::{AgentKey, Capability, MintKey, Scope, SignedCapability};
 use tokio::sync::{Notify, Semaphore};
 
@@ -27,6 +27,8 @@ pub struct Authority {
     pub asked: Notify,
     /// Refreshes are never answered.
     pub refreshes_hang: AtomicBool,
+    /// What every tenant bought.
+    limits: Mutex<PlanLimits>,
     /// What is asked next has a mistake in it.
     pub panics: Panics,
 }
@@ -43,6 +45,9 @@ pub struct Panics {
 fn may_panic(planted: &AtomicBool) {
     assert!(!planted.swap(false, Ordering::SeqCst), "a planted panic");
 }
+
+/// What every tenant bought at first.
+pub const LIMITS: PlanLimits = PlanLimits { sessions_max: 4, endpoints_max: 4, ..Plan::SelfHosted.limits() };
 
 /// Who holds an endpoint, and whether together with others.
 type Holder = (InstanceId, bool);
@@ -69,7 +74,13 @@ impl Authority {
             asked: Notify::new(),
             refreshes_hang: AtomicBool::new(false),
             panics: Panics::default(),
+            limits: Mutex::new(LIMITS),
         })
+    }
+
+    /// Capabilities of now on, and those that are renewed, have these limits.
+    pub fn sell(&self, limits: PlanLimits) {
+        *self.limits.lock().unwrap() = limits;
     }
 
     /// A capability for `agent`, valid from `from` for `life`.
@@ -87,8 +98,7 @@ impl Authority {
             agent_public_key: agent.public(),
             scope: Scope::Tenant,
             rights: Rights::AGENT,
-            sessions_max: 4,
-            endpoints_max: 4,
+            limits: *self.limits.lock().unwrap(),
             issued_at: from,
             expires_at: from.plus(life),
             revision: 0,
@@ -195,6 +205,7 @@ impl Admission for Authority {
             }
             let renewed = Capability {
                 id: CapabilityId::new(),
+                limits: *self.limits.lock().unwrap(),
                 expires_at: capability.expires_at.plus(Duration::from_hours(1)),
                 ..capability.clone()
             };

@@ -7,7 +7,7 @@ use adit_domain::{Hostname, Timestamp};
 use adit_net::tls::{DevCa, Resolver, Roots};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::{Task, Tasks};
-use adit_server::{Server, ServerError};
+use adit_server::{Builder, Server, ServerError};
 use tempfile::TempDir;
 
 use super::authority::Authority;
@@ -35,6 +35,11 @@ impl TestNode {
 
     /// A node of an installation that is there already.
     pub fn with(authority: Arc<Authority>, sessions: adit_mux::Config) -> Self {
+        Self::built(authority, |builder| builder.sessions(sessions))
+    }
+
+    /// A node that differs from others in this.
+    pub fn built(authority: Arc<Authority>, differs: impl FnOnce(Builder) -> Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_micros(adit_process::clock::wall_micros());
         let ca = Arc::new(DevCa::create_or_load(folder.path(), now).unwrap());
@@ -42,7 +47,9 @@ impl TestNode {
         let domain = Hostname::parse("localhost").unwrap();
         let leaves = ca.leaves(move |name| *name == domain || name.is_direct_child_of(&domain));
         let directory: Arc<dyn adit_authority::Directory> = authority.clone();
-        let server = Server::builder(directory, authority.clone()).sessions(sessions).build();
+        // All who come have the same address.
+        let builder = Server::builder(directory, authority.clone()).connections_per_address(10_000);
+        let server = differs(builder).build();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let https = adit_net::listen::bind(any).unwrap();
         let http = adit_net::listen::bind(any).unwrap();

@@ -1,14 +1,22 @@
 //! A visitor that writes its requests byte by byte.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use adit_net::tls;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::Instant;
+
+use super::node::TestNode;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub struct Visitor(TcpStream);
+pub struct Visitor(Box<dyn Io>);
+
+trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// A response with a length.
 #[derive(Debug)]
@@ -30,7 +38,28 @@ impl Response {
 
 impl Visitor {
     pub async fn connect(node: SocketAddr) -> Self {
-        Self(TcpStream::connect(node).await.unwrap())
+        Self(Box::new(TcpStream::connect(node).await.unwrap()))
+    }
+
+    /// From this address of the loopback network; `None` if the node does not take the connection.
+    pub async fn connect_from(from: Ipv4Addr, node: SocketAddr) -> Option<Self> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        Some(Self(Box::new(socket.connect(node).await.ok()?)))
+    }
+
+    /// Over TLS, to this name; `None` if the node does not take the connection.
+    pub async fn connect_tls(node: &TestNode, host: &str) -> Option<Self> {
+        let config = tls::agent_client(&node.roots, b"http/1.1").unwrap();
+        let tcp = TcpStream::connect(node.https).await.unwrap();
+        let tls = tls::connect(config, host, tcp, Instant::now() + PATIENCE).await.ok()?;
+        Some(Self(Box::new(tls)))
+    }
+
+    /// Whether the node has closed the connection, or does so without another byte.
+    pub async fn is_closed(&mut self) -> bool {
+        let read = tokio::time::timeout(PATIENCE, self.0.read(&mut [0])).await;
+        !matches!(read.expect("an end in time"), Ok(1))
     }
 
     pub async fn get(&mut self, host: &str, path: &str) -> Response {
@@ -38,8 +67,16 @@ impl Visitor {
         self.response().await
     }
 
+    /// Gives the bytes away; whoever does not take them shows that when an answer is expected.
     pub async fn send(&mut self, bytes: &str) {
-        self.0.write_all(bytes.as_bytes()).await.unwrap();
+        let _ = self.0.write_all(bytes.as_bytes()).await;
+    }
+
+    /// A response, or `None` if the connection ends without a byte of one.
+    pub async fn response_or_end(&mut self) -> Option<Response> {
+        let first = tokio::time::timeout(PATIENCE, self.0.read_u8()).await.expect("an answer in time");
+        let mut head = vec![first.ok()?];
+        Some(tokio::time::timeout(PATIENCE, self.read(&mut head)).await.expect("a response in time"))
     }
 
     /// Waits for the end of the connection, without a response.
@@ -48,15 +85,14 @@ impl Visitor {
     }
 
     pub async fn response(&mut self) -> Response {
-        tokio::time::timeout(PATIENCE, self.read()).await.expect("a response in time")
+        tokio::time::timeout(PATIENCE, self.read(&mut Vec::new())).await.expect("a response in time")
     }
 
-    async fn read(&mut self) -> Response {
-        let mut head = Vec::new();
+    async fn read(&mut self, head: &mut Vec<u8>) -> Response {
         while !head.ends_with(b"\r\n\r\n") {
             head.push(self.0.read_u8().await.expect("a whole head"));
         }
-        let mut response = Response { head: String::from_utf8(head).unwrap(), body: String::new() };
+        let mut response = Response { head: String::from_utf8_lossy(head).into_owned(), body: String::new() };
         if let Some(length) = response.header("content-length") {
             let mut body = vec![0; length.parse().unwrap()];
             self.0.read_exact(&mut body).await.expect("a whole body");

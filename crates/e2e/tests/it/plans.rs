@@ -1,0 +1,97 @@
+//! Plans: two tenants with different ones get different limits, and one that goes beyond its own hurts itself.
+
+use std::time::Duration;
+
+use adit_e2e::{Agent, EVENT_WITHIN, Home, Key, Origin, Stack, Visitor, digest, until};
+use anyhow::{Context as _, Result, ensure};
+use http::StatusCode;
+
+/// A tenant with a service.
+struct Tenant {
+    _agent: Agent,
+    origin: Origin,
+    visitor: Visitor,
+    _home: Home,
+}
+
+impl Tenant {
+    async fn start(stack: &Stack, key: &Key, name: &str) -> Result<Self> {
+        let (home, origin) = (Home::new(stack, key)?, Origin::start().await?);
+        let mut agent = home.http(&origin.port(), Some(name))?;
+        let visitor = Visitor::new(stack, &agent.hostname().await?)?;
+        Ok(Self { _agent: agent, origin, visitor, _home: home })
+    }
+}
+
+/// More requests at once than the smaller plan allows in a second, in rounds.
+const ROUND: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tenants_with_different_plans_get_different_limits() -> Result<()> {
+    let stack = Stack::start().await?;
+    let (small, large) = (stack.tenant("small").await?, stack.tenant("large").await?);
+    let put: serde_json::Value = stack.admin(&["tenant", "plan", "small", "starter"]).await?;
+    assert_eq!(put["plan"], "starter");
+    let tenants: Vec<serde_json::Value> = stack.admin(&["tenant", "list"]).await?;
+    let plans: Vec<_> = tenants.iter().map(|tenant| (&tenant["name"], &tenant["plan"])).collect();
+    assert_eq!(format!("{plans:?}").matches("starter").count(), 1, "{plans:?}");
+    assert!(stack.admin_silent(&["tenant", "plan", "nobody", "starter"]).await.is_err());
+    assert!(stack.admin_silent(&["tenant", "plan", "small", "huge"]).await.is_err());
+
+    let small = Tenant::start(&stack, &small, "small").await?;
+    let large = Tenant::start(&stack, &large, "large").await?;
+    let mut flood = small.visitor.https().await?;
+    let mut calm = large.visitor.https().await?;
+    // The rounds are there for machines that are too slow for so many requests in a second.
+    let refused = 'flooded: loop {
+        for _ in 0..ROUND {
+            let answer = calm.get("/bytes/10?seed=1").await?;
+            ensure!(answer.status() == StatusCode::OK, "a neighbour gets {}", answer.status());
+            digest(answer.into_body()).await?;
+        }
+        for _ in 0..ROUND {
+            let answer = flood.get("/bytes/10?seed=1").await?;
+            if answer.status() != StatusCode::OK {
+                break 'flooded answer;
+            }
+            digest(answer.into_body()).await?;
+        }
+    };
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(refused.headers()["adit-error"], "ADIT-2008");
+    assert!(refused.headers().contains_key("retry-after"));
+    digest(refused.into_body()).await?;
+    assert!(large.origin.requests() > 0 && small.origin.requests() > 0);
+
+    // A moment later it is served again.
+    until("the small tenant is served", EVENT_WITHIN, async || {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let Ok(mut visitor) = small.visitor.https().await else { return false };
+        visitor.get("/").await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_has_so_many_endpoints_over_all_agents() -> Result<()> {
+    let stack = Stack::start().await?;
+    let key = stack.tenant("small").await?;
+    stack.admin_silent(&["tenant", "plan", "small", "starter"]).await?;
+    let mut served = Vec::new();
+    let mut refused = None;
+    for n in 0..11 {
+        let home = Home::new(&stack, &key)?;
+        let name = format!("n{n}");
+        let mut agent = home.adit(&["http", "9", "--json", "--url", &name, "--connections", "1"])?;
+        if n < 10 {
+            agent.url().await?;
+            served.push((agent, home));
+        } else {
+            refused = Some((agent.exit(EVENT_WITHIN).await?, format!("{:?}", agent.seen()), home));
+        }
+    }
+    let (exit, said, _home) = refused.context("none was refused")?;
+    assert_ne!(exit, 0);
+    assert!(said.contains("too many endpoints of the tenant"), "{said}");
+    Ok(())
+}

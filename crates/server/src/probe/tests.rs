@@ -1,0 +1,149 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use adit_authority::Claimed;
+use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
+use adit_domain::{EndpointKind, Epoch, Hostname, Plan, Pooling};
+use adit_mux::Answer;
+use adit_process::shutdown::Trigger;
+use adit_process::tasks::Tasks;
+use tokio::time::{Instant, sleep};
+
+use super::watch;
+use crate::builder::Builder;
+use crate::hold::Holds;
+use crate::limits::{PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_HEALTHY_EVERY, PROBES_FAILED_MAX};
+use crate::manner::Manner;
+use crate::node::Node;
+use crate::pool::Pool;
+use crate::registry::Commands;
+use crate::share::EndpointShare;
+use crate::stub::{Stub, capability};
+use crate::tunnel::Tunnel;
+
+/// What an upstream does with each connection.
+const TAKES: usize = 0;
+const REFUSES: usize = 1;
+const SAYS_NOTHING: usize = 2;
+
+/// A member of a pool, and what its upstream does.
+struct Upstream {
+    instance: InstanceId,
+    does: Arc<AtomicUsize>,
+    asked: Arc<AtomicUsize>,
+    _kept: Box<dyn Send>,
+}
+
+fn claimed() -> Claimed {
+    let hostname = Hostname::parse("one.example").unwrap();
+    let endpoint = EndpointId::from_bytes([1; 16]);
+    Claimed { endpoint, hostname, kind: EndpointKind::Http, epoch: Epoch(1), port: None }
+}
+
+/// A node whose pools are watched.
+fn node() -> (Arc<Node>, Trigger) {
+    let (node, trigger) =
+        Builder::new(Arc::new(Stub::default()), Arc::new(Stub::default())).build().into_node();
+    drop(node.agent_tasks.spawn("watch", watch(Arc::clone(&node))));
+    (node, trigger)
+}
+
+fn join(node: &Arc<Node>) -> Upstream {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let (session, control, driver) = adit_mux::serve(ours, &node.mux);
+    let (mut incoming, of_agent, agents_driver) = adit_mux::connect(theirs, &node.mux);
+    let tasks = Tasks::new("member");
+    drop((tasks.spawn("node", driver.run()), tasks.spawn("agent", agents_driver.run())));
+    let (commands, orders) = Commands::channel(session.clone());
+    let instance = InstanceId::new();
+    let tunnel = Tunnel {
+        session_id: SessionId::new(),
+        instance,
+        pooling: Some(Pooling::default()),
+        session,
+        commands,
+        pool: Pool::default(),
+        meter: Arc::default(),
+        share: EndpointShare::new(node.shares.of(&capability(TenantId::new(), Plan::default().limits()))),
+        hold: Holds::new(Instant::now()).enter(&claimed().hostname),
+        manner: Manner::default(),
+    };
+    node.routes.bind(&claimed(), Arc::new(tunnel)).unwrap();
+    let (does, asked) = (Arc::new(AtomicUsize::new(TAKES)), Arc::new(AtomicUsize::new(0)));
+    let (doing, asking) = (Arc::clone(&does), Arc::clone(&asked));
+    drop(tasks.spawn("upstream", async move {
+        let mut silent = Vec::new();
+        while let Some(mut arrival) = incoming.next().await {
+            asking.fetch_add(1, Ordering::SeqCst);
+            match doing.load(Ordering::SeqCst) {
+                TAKES => drop(arrival.stream.send_answer(Answer::Dialled).await),
+                REFUSES => drop(arrival.stream.send_answer(Answer::Refused).await),
+                _ => silent.push(arrival),
+            }
+        }
+    }));
+    Upstream { instance, does, asked, _kept: Box::new((control, of_agent, orders, tasks)) }
+}
+
+fn is_up(node: &Node, upstream: &Upstream) -> bool {
+    let route = node.routes.get(&claimed().hostname).unwrap();
+    route.member(upstream.instance).unwrap().health.is_up()
+}
+
+/// How long it takes until the member is in, or out.
+async fn until(node: &Node, upstream: &Upstream, up: bool) -> Duration {
+    let begun = Instant::now();
+    while is_up(node, upstream) != up {
+        assert!(begun.elapsed() < Duration::from_mins(5), "it did not happen");
+        sleep(Duration::from_millis(50)).await;
+    }
+    begun.elapsed()
+}
+
+const SLACK: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_member_whose_upstream_is_gone_leaves_without_a_visitor_and_comes_back() {
+    for (does, late) in [(REFUSES, Duration::ZERO), (SAYS_NOTHING, PROBE_DEADLINE)] {
+        let (node, _trigger) = node();
+        let (a, b) = (join(&node), join(&node));
+        sleep(3 * PROBE_HEALTHY_EVERY).await;
+        assert!(is_up(&node, &a) && is_up(&node, &b));
+        a.does.store(does, Ordering::SeqCst);
+        let gone_after = until(&node, &a, false).await;
+        // In between lie as many rounds as must fail, each of which takes as long as its slowest probe.
+        let longest = (PROBE_HEALTHY_EVERY + late) * PROBES_FAILED_MAX + SLACK;
+        assert!(gone_after <= longest, "{gone_after:?}");
+        assert!(is_up(&node, &b));
+        a.does.store(TAKES, Ordering::SeqCst);
+        let back_after = until(&node, &a, true).await;
+        assert!(back_after <= PROBE_EVERY_MAX + 3 * PROBE_DEADLINE + SLACK, "{back_after:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_failed_probe_between_others_is_forgiven() {
+    let (node, _trigger) = node();
+    let (a, _b) = (join(&node), join(&node));
+    for _ in 0..3 {
+        a.does.store(REFUSES, Ordering::SeqCst);
+        let asked = a.asked.load(Ordering::SeqCst);
+        while a.asked.load(Ordering::SeqCst) == asked {
+            sleep(Duration::from_millis(50)).await;
+        }
+        a.does.store(TAKES, Ordering::SeqCst);
+        sleep(2 * PROBE_HEALTHY_EVERY).await;
+        assert!(is_up(&node, &a));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_alone_is_not_probed() {
+    let (node, _trigger) = node();
+    let a = join(&node);
+    sleep(10 * PROBE_HEALTHY_EVERY).await;
+    assert_eq!(a.asked.load(Ordering::SeqCst), 0);
+}
