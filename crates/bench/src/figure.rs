@@ -33,6 +33,10 @@ pub enum Metric {
     P999Micros,
     /// The same as [`Metric::P99Micros`] with those that were due while another was stuck.
     P99DueMicros,
+    /// [`Metric::P99Micros`] beside a flood at a neighbour, by that of the same visitor alone.
+    P99Ratio,
+    /// Requests or connections of a flood that were not served.
+    RefusedPerSecond,
     /// Bulk that went on beside, or after.
     BesideMibPerSecond,
     /// What the origin could send to readers that do not read: buffers along the way, the kernel's included.
@@ -66,6 +70,8 @@ impl Metric {
             Self::P99Micros => "p99_us",
             Self::P999Micros => "p999_us",
             Self::P99DueMicros => "p99_due_us",
+            Self::P99Ratio => "p99_ratio",
+            Self::RefusedPerSecond => "refused_per_s",
             Self::Errors => "errors",
             Self::CpuSecondsPerGib => "cpu_s_per_gib",
             Self::CpuMicrosEach => "cpu_us_each",
@@ -95,6 +101,8 @@ impl Metric {
             Self::P99Micros => "p99 µs",
             Self::P999Micros => "p99.9 µs",
             Self::P99DueMicros => "p99 µs with those due",
+            Self::P99Ratio => "p99 by p99 alone",
+            Self::RefusedPerSecond => "refused/s",
             Self::Errors => "errors",
             Self::CpuSecondsPerGib => "CPU s/GiB",
             Self::CpuMicrosEach => "CPU µs each",

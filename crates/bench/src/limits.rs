@@ -70,6 +70,16 @@ pub const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// Agents of one tenant. A tenant may have a hundred endpoints.
 pub const AGENTS_PER_TENANT: usize = 50;
 
+/// Requests or connections of a flood in a second, all its visitors together: ten times what the plan of the flooded tenant
+/// allows.
+pub const FLOOD_PER_SECOND: u32 = 1_000;
+
+/// Visitors that make a flood together.
+pub const FLOOD_VISITORS: u32 = 50;
+
+/// Connections that one of them holds: together ten times what that plan allows.
+pub const FLOOD_VISITORS_HELD_MAX: usize = 100;
+
 /// Agents that start at once.
 pub const AGENTS_STARTING_MAX: usize = 20;
 

@@ -5,6 +5,7 @@ mod bulk;
 mod crowd;
 mod far;
 mod idle;
+mod neighbour;
 mod plan;
 mod probe;
 mod requests;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+pub use neighbour::Flood;
 pub use plan::Plan;
 pub use scene::{Done, Scene, Work};
 
@@ -36,6 +38,8 @@ pub enum Load {
     Beside(u32),
     /// This many downloads that are not read, then small requests and a download that is.
     Stalled(u32),
+    /// Small requests every few milliseconds, beside a flood at another tenant.
+    Neighbour(Flood),
     /// Visitors' connections that do nothing.
     IdleVisitors,
     /// Agents that nobody visits.
@@ -48,7 +52,7 @@ pub enum Load {
 
 impl Load {
     /// What runs without being asked for.
-    pub const USUAL: [Self; 13] = [
+    pub const USUAL: [Self; 15] = [
         Self::Download(1),
         Self::Upload,
         Self::Download(16),
@@ -58,6 +62,8 @@ impl Load {
         Self::Beside(0),
         Self::Beside(1),
         Self::Beside(8),
+        Self::Neighbour(Flood::Requests),
+        Self::Neighbour(Flood::Connections),
         Self::Stalled(32),
         Self::Stalled(1000),
         Self::IdleVisitors,
@@ -82,6 +88,8 @@ impl Load {
             Self::Requests(connections) => format!("requests-{connections}"),
             Self::Connections => "connections".to_owned(),
             Self::Beside(downloads) => format!("beside-{downloads}"),
+            Self::Neighbour(Flood::Requests) => "neighbour-requests".to_owned(),
+            Self::Neighbour(Flood::Connections) => "neighbour-connections".to_owned(),
             Self::Stalled(readers) => format!("stalled-{readers}"),
             Self::IdleVisitors => "idle-visitors".to_owned(),
             Self::IdleAgents => "idle-agents".to_owned(),
@@ -120,6 +128,15 @@ impl Load {
             }
             Self::Beside(0) => "a small request every 2 ms, nothing beside".to_owned(),
             Self::Beside(downloads) => format!("a small request every 2 ms beside {downloads} download(s)"),
+            Self::Neighbour(flood) => {
+                let what = match flood {
+                    Flood::Requests => "requests",
+                    Flood::Connections => "connections",
+                };
+                format!(
+                    "a small request every 2 ms beside a neighbour's flood: 1,000 {what} a second, 100 allowed"
+                )
+            }
             Self::Stalled(readers) => format!("{readers} readers of 1 GiB that stop after the head"),
             Self::IdleVisitors => "1,000 idle visitors, each after one request".to_owned(),
             Self::IdleAgents => "200 idle agents".to_owned(),
@@ -137,6 +154,7 @@ impl Load {
             Self::Requests(_) => &[Metric::RequestsPerSecond, Metric::P99Micros, Metric::CpuMicrosEach],
             Self::Connections => &[Metric::ConnectionsPerSecond, Metric::CpuMicrosEach],
             Self::Beside(_) => &[Metric::P99Micros],
+            Self::Neighbour(_) => &[Metric::P99Ratio],
             Self::Stalled(_) => &[Metric::ServerGrowthMib, Metric::AgentGrowthMib],
             Self::IdleVisitors => &[Metric::ServerKibEach, Metric::AgentKibEach],
             Self::IdleAgents => &[Metric::ServerKibPerConnection],
@@ -144,9 +162,9 @@ impl Load {
     }
 
     /// Whether the system must not have done anything before: allocators keep what they once had, so growth shows in a
-    /// fresh process only.
+    /// fresh process only. A neighbour comes once.
     pub const fn wants_a_fresh_system(self) -> bool {
-        matches!(self, Self::Stalled(_) | Self::IdleVisitors | Self::IdleAgents)
+        matches!(self, Self::Neighbour(_) | Self::Stalled(_) | Self::IdleVisitors | Self::IdleAgents)
     }
 
     /// How far agent and server must be apart.
@@ -163,6 +181,7 @@ impl Load {
     pub const fn is_for(self, system: System) -> bool {
         match self {
             Self::IdleAgents => matches!(system, System::Adit | System::RatholeTls | System::Bore),
+            Self::Neighbour(_) => matches!(system, System::Adit),
             Self::FarDownload(_) | Self::FarUpload(_) => {
                 matches!(system, System::Origin | System::Adit | System::NginxRathole)
             }
@@ -184,6 +203,7 @@ impl Load {
             Self::Requests(connections) => requests::kept(scene, connections).await,
             Self::Connections => requests::new_connections(scene).await,
             Self::Beside(downloads) => beside::run(scene, downloads).await,
+            Self::Neighbour(flood) => neighbour::run(scene, system, running, flood).await,
             Self::Stalled(readers) => stalled::run(scene, running, readers).await,
             Self::IdleVisitors => idle::visitors(scene, running).await,
             Self::IdleAgents => idle::agents(scene, system, running).await,

@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 use running::Endpoints;
 
 pub use certificates::Certificates;
-pub use fleet::Fleet;
+pub use fleet::{Fleet, Flooded};
 pub use running::Running;
 pub use site::{Distance, Place, Site};
 
@@ -104,6 +104,14 @@ impl System {
             Self::Origin | Self::NginxTls => bail!("it has no agents"),
             Self::NginxRathole => bail!("its agents are those of rathole-tls"),
             Self::Ssh => bail!("not measured: each agent is two processes of sshd, about 1.6 MiB"),
+        }
+    }
+
+    /// A neighbour for whoever is visited, with a plan that allows little.
+    pub fn flooded(self, running: &Running) -> Result<Flooded> {
+        match self {
+            Self::Adit => adit::flooded(running),
+            _ => bail!("it knows no tenants"),
         }
     }
 

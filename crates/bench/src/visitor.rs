@@ -125,12 +125,24 @@ impl Visitor {
         self.send(&[]).await
     }
 
+    /// Reads a short answer of whatever status, and returns that.
+    pub async fn status(&mut self) -> Result<u16> {
+        let head = self.any_head().await?;
+        self.short_body(head).await?;
+        Ok(head.status)
+    }
+
     /// Reads the head of an answer, which must be 200. What arrived of its body waits for the next call.
     pub async fn head(&mut self) -> Result<Head> {
+        let head = self.any_head().await?;
+        ensure!(head.status == 200, "status {}", head.status);
+        Ok(head)
+    }
+
+    async fn any_head(&mut self) -> Result<Head> {
         loop {
             if let Some(head) = head::parse(&self.buffer)? {
                 self.buffer.drain(..head.own_bytes);
-                ensure!(head.status == 200, "status {}", head.status);
                 return Ok(head);
             }
             ensure!(self.read_more().await? > 0, "the connection ended before an answer");

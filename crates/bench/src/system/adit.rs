@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::certificates::{DOMAIN, HOST};
-use super::fleet::{Fleet, Recruit};
+use super::fleet::{Fleet, Flooded, Recruit};
 use super::program::{Program, output};
 use super::running::{Endpoints, Running};
 use super::site::Site;
@@ -51,6 +51,20 @@ pub fn fleet(running: &Running, count: usize) -> Result<Fleet> {
     Ok(Fleet::new(recruits))
 }
 
+/// A tenant on the smallest plan, with an agent.
+pub fn flooded(running: &Running) -> Result<Flooded> {
+    const NAME: &str = "flooded";
+    let site = running.site();
+    let server = running.agents_dial().context("agents have nowhere to connect")?;
+    let key = tenant(site, NAME)?;
+    admin(site, &["tenant", "plan", NAME, "starter"])?;
+    let command = Computer::new(site, NAME, &key)?.http(site, server, NAME);
+    let agent = Fleet::new(vec![Recruit { command, connected: ASSIGNED }]);
+    let host = format!("{NAME}.{DOMAIN}");
+    let target = Target::tls(server, &host, site.place.certificates.roots()?)?;
+    Ok(Flooded { agent, target })
+}
+
 fn start_server(site: &Site) -> Result<(Program, PathBuf)> {
     let ready = site.folder().join("ready.json");
     let mut aditd = aditd(site);
@@ -58,6 +72,8 @@ fn start_server(site: &Site) -> Result<(Program, PathBuf)> {
     aditd.arg("--data").arg(data(site)).arg("--ready-file").arg(&ready);
     aditd.arg("--tls-cert").arg(site.place.certificates.chain());
     aditd.arg("--tls-key").arg(site.place.certificates.key());
+    // All visitors of a run have one address.
+    aditd.args(["--connections-per-address", "15000"]);
     if let Some(link) = site.link() {
         aditd.arg("--public-port").arg(link.port().to_string());
     }

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use super::program::Program;
 use super::site::Site;
 use crate::limits::{AGENTS_READY_WITHIN, AGENTS_STARTING_MAX, LOOK_EVERY};
+use crate::visitor::Target;
 
 /// An agent to be started.
 #[derive(Debug)]
@@ -76,6 +77,14 @@ impl Fleet {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
+}
+
+/// A tenant besides whose plan allows little, and who is visited too much.
+pub struct Flooded {
+    /// Its agent, to be connected.
+    pub agent: Fleet,
+    /// Where it is visited.
+    pub target: Target,
 }
 
 impl Drop for Fleet {
