@@ -105,3 +105,6 @@ async fn dismiss(mut stream: Stream) {
     // Whoever does not take a few bytes needs no reason.
     drop(timeout(VISITOR_HANDSHAKE, told).await);
 }
+
+#[cfg(all(test, unix))]
+mod tests;

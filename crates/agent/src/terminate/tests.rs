@@ -1,0 +1,106 @@
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::fs;
+use std::future::poll_fn;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use adit_mux::PumpEnd;
+use adit_mux::limits::HALF_CLOSED_IDLE;
+use adit_net::tls::{self, Roots};
+use rcgen::generate_simple_self_signed;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::{Instant, sleep};
+use tokio_rustls::{client, server};
+
+use super::{Terminator, ferry};
+use crate::certificate::Certificate;
+use crate::limits::VISITOR_HANDSHAKES_MAX;
+
+const NAME: &str = "ended.localhost";
+
+/// A terminator, and the certificate that its visitors believe.
+fn terminator() -> (Terminator, PathBuf, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
+    let pair = generate_simple_self_signed(vec![NAME.to_owned()]).unwrap();
+    fs::write(&chain, pair.cert.pem()).unwrap();
+    fs::write(&key, pair.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let certificate = Certificate::load(&chain, &key).unwrap();
+    (Terminator::new(certificate).unwrap(), chain, folder)
+}
+
+/// Both ends of a visitor's TLS.
+async fn handshake() -> (client::TlsStream<DuplexStream>, server::TlsStream<DuplexStream>) {
+    let (terminator, chain, _folder) = terminator();
+    let client = tls::http_client(&Roots::from_file(&chain).unwrap(), &[]).unwrap();
+    let (near, far) = duplex(64 * 1024);
+    let soon = Instant::now() + Duration::from_mins(1);
+    let (near, far) = tokio::join!(
+        tls::connect(client, NAME, near, soon),
+        tls::accept(Arc::clone(&terminator.config), far, soon)
+    );
+    (near.unwrap(), far.unwrap())
+}
+
+#[test]
+fn so_many_handshakes_at_a_time() {
+    let (terminator, _chain, _folder) = terminator();
+    let mut held: Vec<_> = (1..VISITOR_HANDSHAKES_MAX).map(|_| terminator.place().unwrap()).collect();
+    held.push(terminator.place().unwrap());
+    assert!(terminator.place().is_none());
+    held.pop();
+    assert!(terminator.place().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_half_closed_may_be_silent_for_a_while_only() {
+    let (mut visitor, mut ours) = handshake().await;
+    let (mut service, mut upstream) = duplex(1024);
+    let begun = Instant::now();
+    let carrying = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending);
+    let talking = async {
+        // Both sides open: silence means nothing.
+        sleep(HALF_CLOSED_IDLE * 3).await;
+        visitor.shutdown().await.unwrap();
+        assert_eq!(service.read(&mut [0]).await.unwrap(), 0);
+        sleep(HALF_CLOSED_IDLE / 2).await;
+        service.write_all(b"x").await.unwrap();
+        assert_eq!(visitor.read_u8().await.unwrap(), b'x');
+        std::future::pending::<()>().await;
+    };
+    let end = tokio::select! {
+        end = carrying => end,
+        () = talking => PumpEnd::Complete,
+    };
+    assert_eq!(end, PumpEnd::Idle);
+    let expected = HALF_CLOSED_IDLE * 9 / 2;
+    assert!(
+        (expected..expected + Duration::from_secs(1)).contains(&begun.elapsed()),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+/// Also while the service takes nothing, so that nobody reads what the visitor's side says.
+#[tokio::test(start_paused = true)]
+async fn a_visitor_who_is_gone_is_noticed() {
+    let (mut visitor, mut ours) = handshake().await;
+    let (_service, mut upstream) = duplex(1);
+    visitor.write_all(&vec![7; 30_000]).await.unwrap();
+    visitor.flush().await.unwrap();
+    let mut gone = Box::pin(sleep(Duration::from_secs(5)));
+    let mut carrying = Box::pin(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending));
+    let undecided = poll_fn(|cx| match carrying.as_mut().poll(cx) {
+        Poll::Ready(end) => Poll::Ready(Some(end)),
+        Poll::Pending => gone.as_mut().poll(cx).map(|()| None),
+    });
+    assert_eq!(undecided.await, None, "it ended by itself");
+    drop(carrying);
+    assert_eq!(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Ready(())).await, PumpEnd::Cut);
+}
