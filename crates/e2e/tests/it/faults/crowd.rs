@@ -32,7 +32,7 @@ const PER_ADDRESS: usize = 50;
 
 /// What the server may still hold when all have gone.
 const SLACK: Slack = Slack { descriptors: 24, threads: 24, resident_bytes: 256 * 1024 * 1024 };
-const STEP_WITHIN: Duration = Duration::from_mins(1);
+const STEP_WITHIN: Duration = Duration::from_mins(3);
 
 /// One pair of processors does everything here.
 const SLOWDOWN: Slowdown = Slowdown { percent_max: 400, noise: Duration::from_secs(2) };
