@@ -93,7 +93,7 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
     };
     match first_of(addresses).await {
         Ok(stream) => {
-            socket::tune(&stream);
+            socket::tune_dialled(&stream);
             Ok(stream)
         }
         Err(failure) => Err(failure.explain(host, port)),

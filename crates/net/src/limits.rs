@@ -46,6 +46,10 @@ pub const DIAL_STAGGER: Duration = Duration::from_millis(250);
 /// Read buffer under the TLS of an agent link; rustls by itself reads 4 KiB per system call.
 pub const LINK_READ_BUFFER_BYTES: usize = 64 * 1024;
 
+/// Bytes that any other connection keeps unsent in the kernel. A visitor who asks for much and reads nothing would else
+/// have it hold megabytes, and a thousand of them all that the kernel has for sockets.
+pub const NOTSENT_BYTES: u32 = 128 * 1024;
+
 /// Bytes that an agent link keeps unsent in the kernel: more would only delay what is urgent.
 pub const LINK_NOTSENT_BYTES: u32 = 64 * 1024;
 

@@ -8,8 +8,8 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::connection::Connection;
-use crate::limits::LISTEN_BACKLOG;
-use crate::socket::keepalive;
+use crate::limits::{LISTEN_BACKLOG, NOTSENT_BYTES};
+use crate::socket::{bound_unsent, keepalive};
 
 /// Why nothing listens on an address.
 #[derive(Debug, Error)]
@@ -65,8 +65,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // On Windows the option means something else: to take a port away from its owner.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
-    // Accepted connections inherit it on the systems that nodes run on.
+    // Accepted connections inherit both on the systems that nodes run on.
     SockRef::from(&socket).set_tcp_keepalive(&keepalive())?;
+    bound_unsent(&SockRef::from(&socket), NOTSENT_BYTES);
     socket.bind(address)?;
     socket.listen(LISTEN_BACKLOG)
 }

@@ -6,7 +6,7 @@
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
-use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES};
+use crate::limits::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, NOTSENT_BYTES};
 #[cfg(target_os = "linux")]
 use crate::limits::{LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT};
 
@@ -15,6 +15,12 @@ pub fn tune(stream: &TcpStream) {
     let socket = SockRef::from(stream);
     noted("TCP_NODELAY", socket.set_tcp_nodelay(true));
     noted("SO_KEEPALIVE", socket.set_tcp_keepalive(&keepalive()));
+}
+
+/// Options for a connection that this side opened, on top of [`tune`]; one that was accepted has them of its listener.
+pub(crate) fn tune_dialled(stream: &TcpStream) {
+    tune(stream);
+    bound_unsent(&SockRef::from(stream), NOTSENT_BYTES);
 }
 
 /// Options for the connection between an agent and a node, on top of [`tune`]: unacknowledged bytes end it soon, and
@@ -26,7 +32,7 @@ pub fn tune_agent_link(stream: &TcpStream) {
     {
         let socket = SockRef::from(stream);
         noted("TCP_USER_TIMEOUT", socket.set_tcp_user_timeout(Some(LINK_USER_TIMEOUT)));
-        noted("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(LINK_NOTSENT_BYTES));
+        bound_unsent(&socket, LINK_NOTSENT_BYTES);
     }
 }
 
@@ -34,6 +40,15 @@ pub fn tune_agent_link(stream: &TcpStream) {
 /// nothing lingers. Bytes that are still queued are lost.
 pub fn reset_on_drop(stream: &TcpStream) {
     noted("SO_LINGER", stream.set_zero_linger());
+}
+
+/// Bounds what the kernel takes of a peer that does not read. What is on its way to the peer does not count, so that a
+/// long line stays full, as it would not with a small send buffer. Linux only: elsewhere the send buffer is the bound.
+pub(crate) fn bound_unsent(socket: &SockRef<'_>, bytes: u32) {
+    #[cfg(target_os = "linux")]
+    noted("TCP_NOTSENT_LOWAT", socket.set_tcp_notsent_lowat(bytes));
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, bytes);
 }
 
 pub(crate) fn keepalive() -> TcpKeepalive {
@@ -57,8 +72,8 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpStream;
 
-    use super::{reset_on_drop, tune, tune_agent_link};
-    use crate::limits::{KEEPALIVE_IDLE, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT};
+    use super::{reset_on_drop, tune, tune_agent_link, tune_dialled};
+    use crate::limits::{KEEPALIVE_IDLE, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT, NOTSENT_BYTES};
     use crate::listen;
 
     async fn pair() -> (TcpStream, TcpStream) {
@@ -81,6 +96,17 @@ mod tests {
         assert_eq!(visitor.tcp_user_timeout().unwrap(), None);
         assert_eq!(agent.tcp_user_timeout().unwrap(), Some(LINK_USER_TIMEOUT));
         assert_eq!(agent.tcp_notsent_lowat().unwrap(), LINK_NOTSENT_BYTES);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_was_accepted_and_what_was_dialled_keep_little_unsent() {
+        let (dialled, accepted) = pair().await;
+        tune_dialled(&dialled);
+        tune(&accepted);
+        for stream in [dialled, accepted] {
+            assert_eq!(SockRef::from(&stream).tcp_notsent_lowat().unwrap(), NOTSENT_BYTES);
+        }
     }
 
     #[tokio::test]
