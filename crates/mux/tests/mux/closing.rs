@@ -14,7 +14,7 @@ use std::{
 use adit_mux::{
     Answer, CloseReason, Config, Control, Incoming, OpenError, SendError, Session, Stream, StreamError,
 };
-use adit_wire::control::{Frame, GoodbyeReason};
+use adit_wire::control::{DrainReason, Frame, GoodbyeReason};
 use futures::task::AtomicWaker;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex},
@@ -240,7 +240,7 @@ async fn a_driver_that_never_ran_ends_its_session() {
     drop(driver);
     assert_eq!(within(session.closed().wait()).await, CloseReason::Dropped);
     assert_eq!(session.open(&header()).await.unwrap_err(), OpenError::Closed);
-    let sent = control.send(&Frame::Drain { deadline_ms: 1 }).await;
+    let sent = control.send(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }).await;
     assert_eq!(sent, Err(SendError::Closed(CloseReason::Dropped)));
 }
 
@@ -271,7 +271,7 @@ async fn a_peer_that_takes_no_bytes_does_not_delay_the_end_for_ever() {
     peer.write_all(&ping).await.unwrap();
     let driver = tokio::spawn(driver.run());
     for _ in 0..10 {
-        control.send(&Frame::Drain { deadline_ms: 1 }).await.unwrap();
+        control.send(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }).await.unwrap();
     }
     session.close("stuck");
     assert_eq!(driver.await.unwrap(), CloseReason::Asked("stuck"));

@@ -2,7 +2,7 @@
 
 use adit_domain::{EndpointKind, Epoch, Handling, id::InstanceId};
 use adit_mux::{CloseReason, Config, SendError, limits};
-use adit_wire::control::{Bind, Frame, GoodbyeReason, encode};
+use adit_wire::control::{Bind, DrainReason, Frame, GoodbyeReason, encode};
 use tokio::{io::duplex, time::Instant};
 
 use crate::{
@@ -37,12 +37,15 @@ async fn frames_pass_both_ways_in_order() {
             },
             async {
                 let received = pair.server_control.recv().await;
-                pair.server_control.send(&Frame::Drain { deadline_ms: request }).await.unwrap();
+                pair.server_control
+                    .send(&Frame::Drain { deadline_ms: request, reason: DrainReason::NodeLeaves })
+                    .await
+                    .unwrap();
                 received
             }
         );
         assert_eq!(received, Ok(bind(request)));
-        assert_eq!(sent, Ok(Frame::Drain { deadline_ms: request }));
+        assert_eq!(sent, Ok(Frame::Drain { deadline_ms: request, reason: DrainReason::NodeLeaves }));
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adit_mux::{Answer, Budget, CloseReason, Config, OpenError, Stream, StreamError, limits};
 use adit_wire::{
-    control::Frame,
+    control::{DrainReason, Frame},
     credit::Credit,
     limits::{FRAME_CREDIT_BYTES, INITIAL_CREDIT_BYTES},
     record::AbortCode,
@@ -45,8 +45,11 @@ async fn an_agent_may_send_so_much_unread_and_no_more() {
         if ends {
             assert_eq!(within(driver).await.unwrap(), OVERRUN);
         } else {
-            raw.control(&Frame::Drain { deadline_ms: 1 }, 0).await;
-            assert_eq!(within(control.recv()).await, Ok(Frame::Drain { deadline_ms: 1 }));
+            raw.control(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }, 0).await;
+            assert_eq!(
+                within(control.recv()).await,
+                Ok(Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves })
+            );
         }
     }
 }
@@ -62,8 +65,11 @@ async fn a_server_may_send_so_much_unread_and_no_more() {
         if ends {
             assert_eq!(within(driver).await.unwrap(), OVERRUN);
         } else {
-            raw.control(&Frame::Drain { deadline_ms: 1 }, 0).await;
-            assert_eq!(within(control.recv()).await, Ok(Frame::Drain { deadline_ms: 1 }));
+            raw.control(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }, 0).await;
+            assert_eq!(
+                within(control.recv()).await,
+                Ok(Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves })
+            );
         }
         drop(incoming);
     }
@@ -98,9 +104,9 @@ async fn the_services_take_so_much_unread_and_no_more() {
     let (mut raw, session, control, driver) = Raw::agent_of(&Config::default()).await;
     let driver = tokio::spawn(driver.run());
     // An owner who does not read: what its queue does not take stays unread.
-    let drain = [4, 0, 7, 0, 1, 0, 0, 0];
+    let drain = [6, 0, 7, 0, 1, 0, 0, 0, 1, 0];
     let frames = limits::SERVICE_UNREAD_BYTES_MAX / (1 + FRAME_CREDIT_BYTES);
-    let queued = (limits::CONTROL_QUEUE_FRAMES + 2) * 8;
+    let queued = (limits::CONTROL_QUEUE_FRAMES + 2) * 10;
     for byte in drain.iter().cycle().take(frames) {
         raw.data(0, CONTROL, &[*byte]).await;
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_mux::{CloseReason, Config};
-use adit_wire::control::Frame;
+use adit_wire::control::{DrainReason, Frame};
 use tokio::{
     io::duplex,
     time::{Instant, advance, sleep},
@@ -104,8 +104,8 @@ async fn a_ping_is_answered_and_never_surfaces() {
     raw.control(&Frame::Ping { nonce: 4712 }, 0).await;
     assert_eq!(raw.next_control().await, Frame::Pong { nonce: 4711 });
     raw.control(&Frame::Pong { nonce: 9 }, 0).await;
-    raw.control(&Frame::Drain { deadline_ms: 1 }, 0).await;
-    assert_eq!(control.recv().await, Ok(Frame::Drain { deadline_ms: 1 }));
+    raw.control(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }, 0).await;
+    assert_eq!(control.recv().await, Ok(Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use adit_mux::{Answer, Config, StreamError};
 use adit_wire::{
-    control::Frame,
+    control::{DrainReason, Frame},
     record::{AbortCode, RecordHeader, abort},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -76,8 +76,11 @@ async fn an_open_that_waits_does_not_stop_what_arrives() {
     let mut waiting = Box::pin(session.open(&header));
     assert!(poll_now(&mut waiting).await.is_pending());
 
-    raw.control(&Frame::Drain { deadline_ms: 5 }, 0).await;
-    assert_eq!(within(control.recv()).await, Ok(Frame::Drain { deadline_ms: 5 }));
+    raw.control(&Frame::Drain { deadline_ms: 5, reason: DrainReason::NodeLeaves }, 0).await;
+    assert_eq!(
+        within(control.recv()).await,
+        Ok(Frame::Drain { deadline_ms: 5, reason: DrainReason::NodeLeaves })
+    );
     assert!(poll_now(&mut waiting).await.is_pending());
 
     // The answer to the first one makes room for the one that waits.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_mux::{CloseReason, Config, limits};
-use adit_wire::control::{ControlError, Frame};
+use adit_wire::control::{ControlError, DrainReason, Frame};
 use tokio::{
     io::AsyncWriteExt as _,
     time::{Instant, sleep},
@@ -63,8 +63,11 @@ async fn a_body_is_bounded_before_it_is_allocated() {
     tokio::spawn(driver.run());
     for length in [most - 1, most] {
         raw.send(DATA, 0, 99, length, &vec![0; usize::try_from(length).unwrap()]).await;
-        raw.control(&Frame::Drain { deadline_ms: length }, 0).await;
-        assert_eq!(within(control.recv()).await, Ok(Frame::Drain { deadline_ms: length }));
+        raw.control(&Frame::Drain { deadline_ms: length, reason: DrainReason::NodeLeaves }, 0).await;
+        assert_eq!(
+            within(control.recv()).await,
+            Ok(Frame::Drain { deadline_ms: length, reason: DrainReason::NodeLeaves })
+        );
     }
     assert!(!session.is_closed());
 }
@@ -143,8 +146,11 @@ async fn what_a_dropped_stream_still_gets_hurts_nobody() {
         raw.data(flags, 2, &dialled()).await;
         raw.send(WINDOW, 0, 2, 1, &[]).await;
     }
-    raw.control(&Frame::Drain { deadline_ms: 1 }, 0).await;
-    assert_eq!(within(control.recv()).await, Ok(Frame::Drain { deadline_ms: 1 }));
+    raw.control(&Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves }, 0).await;
+    assert_eq!(
+        within(control.recv()).await,
+        Ok(Frame::Drain { deadline_ms: 1, reason: DrainReason::NodeLeaves })
+    );
 }
 
 #[tokio::test]
