@@ -22,6 +22,7 @@ use crate::{
     config::{Config, yamux_config},
     control::ControlPipe,
     credit::CreditPipe,
+    gather::Gather,
     heartbeat::{Beat, Heartbeat},
     limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE},
     link::Link,
@@ -44,6 +45,7 @@ pub struct Driver<T> {
     services_due: Pin<Box<Sleep>>,
     side: Side,
     heartbeat: Heartbeat,
+    gather: Gather,
     stall: Stall,
     leaving: Option<Pin<Box<Sleep>>>,
     // Last: whatever else drops first, everybody who waits is woken after it.
@@ -94,6 +96,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
             services_due: Box::pin(sleep(CONTROL_OPEN_DEADLINE)),
             side,
             heartbeat: Heartbeat::new(config.heartbeat_idle, config.heartbeat_dead),
+            gather: Gather::default(),
             stall: Stall::new(config.write_stall),
             leaving: None,
             teardown: Teardown(Arc::clone(&shared)),
@@ -108,6 +111,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         let Self { shared, connection, link, control, credit, side, teardown, .. } = self;
         // Only dropping yamux's connection wakes whoever is parked in it; its own `poll_close` would not.
         drop((connection, control, credit, side));
+        shared.register.forget(&shared.register.take_gone());
         let sent = timeout(CLOSE_DEADLINE, poll_fn(|cx| link.poll_shutdown(cx))).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("connection ended before all was sent");
@@ -238,6 +242,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
+        if self.gather.waits(self.link.unsent_bytes()) {
+            cx.waker().wake_by_ref();
+            return Ok(());
+        }
         let flushed = self.link.poll_flush(cx);
         if let Poll::Ready(Err(error)) = flushed {
             return Err(CloseReason::Io(error.kind()));

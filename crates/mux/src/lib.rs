@@ -13,6 +13,7 @@ mod config;
 mod control;
 mod credit;
 mod driver;
+mod gather;
 mod heartbeat;
 mod incoming;
 mod lifetime;

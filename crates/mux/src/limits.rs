@@ -99,6 +99,9 @@ pub const COALESCED_BYTES_MAX: usize = 4 * TLS_RECORD_BYTES;
 /// Room that the coalescing buffer keeps for an idle connection. A node has thousands of them.
 pub const COALESCED_BYTES_KEPT: usize = 2 * 1024;
 
+/// How often a flush waits for other streams to write though it was in vain the last time.
+pub const GATHER_PROBE_ROUNDS: u32 = 16;
+
 /// Control frames that wait in each direction between the driver and the owner of `Control`.
 pub const CONTROL_QUEUE_FRAMES: usize = 32;
 

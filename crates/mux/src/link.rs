@@ -98,6 +98,11 @@ impl<T> Link<T> {
         lock(&self.wire).has_sent_go_away
     }
 
+    /// Bytes that have gathered.
+    pub(crate) fn unsent_bytes(&self) -> usize {
+        lock(&self.wire).unsent.rest().len()
+    }
+
     /// Whether nothing is left to send.
     pub(crate) fn is_flushed(&self) -> bool {
         let wire = lock(&self.wire);
@@ -169,6 +174,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             self.verdict.get_or_insert(CloseReason::PeerLeft);
             return Ok(());
         }
+        if self.has_sent_go_away {
+            // yamux would go on with what follows.
+            self.verdict.get_or_insert(CloseReason::Violation("invalid use of yamux"));
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         self.bytes_received = self.bytes_received.wrapping_add(wide(bytes.len()));
         let Self { inbound, verdict, shared, pinged, .. } = self;
         let mut is_refused = false;
@@ -194,16 +204,12 @@ fn look(head: Head, shared: &Shared, pinged: &mut Option<Instant>) -> Option<Clo
             if body_bytes > FRAME_BODY_BYTES_TAKEN_MAX {
                 return Some(CloseReason::Violation("frame body too large"));
             }
-            if head.is_syn() {
-                shared.register.enter(head.id);
-            }
+            note_opened(head, shared);
             let overrun = shared.register.arrive(head.id, body_bytes).err();
             overrun.map(|Overrun| CloseReason::Violation("more than the credit of a stream"))
         }
         Tag::WindowUpdate => {
-            if head.is_syn() {
-                shared.register.enter(head.id);
-            }
+            note_opened(head, shared);
             None
         }
         Tag::Ping => {
@@ -215,6 +221,13 @@ fn look(head: Head, shared: &Shared, pinged: &mut Option<Instant>) -> Option<Clo
         Tag::GoAway if head.length == 0 => Some(CloseReason::PeerLeft),
         Tag::GoAway => Some(CloseReason::PeerRefused(head.length)),
         Tag::Other => None,
+    }
+}
+
+/// A stream that is opened and reset in one frame is none for yamux either: nobody would ever take it out again.
+fn note_opened(head: Head, shared: &Shared) {
+    if head.is_syn() && !head.is_reset() {
+        shared.register.enter(head.id);
     }
 }
 
@@ -246,5 +259,29 @@ impl<T: AsyncRead + AsyncWrite + Unpin> futures::io::AsyncWrite for Link<T> {
     /// Nothing: the driver shuts the connection down after it has dropped yamux.
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::sync::Arc;
+
+    use super::Link;
+    use crate::{config::Config, lock::lock, shared::Shared};
+
+    #[test]
+    fn a_stream_that_is_reset_with_its_first_frame_leaves_nothing() {
+        const SYN: u8 = 1;
+        const RST: u8 = 8;
+        let shared = Shared::new(4, &Config::default());
+        let link = Link::new(tokio::io::empty(), Arc::clone(&shared));
+        for (tag, flags, id, is_known) in
+            [(0, SYN, 5, true), (1, SYN, 7, true), (0, SYN | RST, 9, false), (1, SYN | RST, 11, false)]
+        {
+            lock(&link.wire).received(&[0, tag, 0, flags, 0, 0, 0, id, 0, 0, 0, 0]).unwrap();
+            assert_eq!(shared.register.find(id.into()).is_some(), is_known, "{tag} {flags}");
+        }
     }
 }

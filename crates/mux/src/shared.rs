@@ -59,20 +59,14 @@ impl Shared {
     pub(crate) fn enter(self: &Arc<Self>) -> Option<Place> {
         let grown = |streams: usize| streams.checked_add(1).filter(|grown| *grown <= self.streams_max);
         self.streams.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown).ok()?;
-        let grant = self.budget.admit(STREAM_BYTES_RESERVED);
-        if grant.is_none() {
-            self.streams.fetch_sub(1, Ordering::AcqRel);
-        }
-        grant.map(|reserved| Place { shared: Arc::clone(self), _reserved: reserved })
+        // Dropped, it leaves the gate again.
+        let gate = Gate(Arc::clone(self));
+        let memory = self.budget.admit(STREAM_BYTES_RESERVED)?;
+        Some(Place { gate, memory })
     }
 
     pub(crate) fn streams(&self) -> usize {
         self.streams.load(Ordering::Acquire)
-    }
-
-    /// Memory for a window that grows.
-    pub(crate) fn growth(&self) -> Grant {
-        self.budget.none()
     }
 
     /// Streams with bytes under way, which decides how large records are.
@@ -144,13 +138,17 @@ impl Shared {
 /// One stream's place in the gate, with its share of memory; dropping it frees both.
 #[derive(Debug)]
 pub(crate) struct Place {
-    shared: Arc<Shared>,
-    _reserved: Grant,
+    gate: Gate,
+    memory: Grant,
 }
 
-impl Drop for Place {
+/// Counts as an open stream until it is dropped.
+#[derive(Debug)]
+struct Gate(Arc<Shared>);
+
+impl Drop for Gate {
     fn drop(&mut self) {
-        self.shared.streams.fetch_sub(1, Ordering::AcqRel);
+        self.0.streams.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -168,13 +166,22 @@ impl Known {
     }
 
     pub(crate) fn seat(self, place: Place) -> Seat {
-        Seat { known: self, _place: place }
+        let Place { gate, memory } = place;
+        // Longer than the stream: what it holds is gone only when yamux has forgotten it.
+        self.parked.keep(memory);
+        Seat { known: self, _gate: gate }
     }
 }
 
 impl Drop for Known {
     fn drop(&mut self) {
-        self.shared.register.leave(self.parked.id());
+        let id = self.parked.id();
+        // After the end there is no driver to do it.
+        if self.shared.is_closed() {
+            self.shared.register.forget(&[id])
+        } else {
+            self.shared.register.leave(id)
+        }
     }
 }
 
@@ -182,7 +189,7 @@ impl Drop for Known {
 #[derive(Debug)]
 pub(crate) struct Seat {
     known: Known,
-    _place: Place,
+    _gate: Gate,
 }
 
 impl Seat {
@@ -233,5 +240,55 @@ pub(crate) struct Teardown(pub(crate) Arc<Shared>);
 impl Drop for Teardown {
     fn drop(&mut self) {
         self.0.close(CloseReason::Dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::sync::Arc;
+
+    use super::{Known, Shared};
+    use crate::{
+        budget::Budget,
+        config::Config,
+        limits::{SESSION_STREAM_BYTES_MAX, STREAM_BYTES_RESERVED},
+    };
+
+    fn shared() -> (Arc<Shared>, Budget) {
+        let budget = Budget::new(SESSION_STREAM_BYTES_MAX);
+        (Shared::new(4, &Config { budget: budget.clone(), ..Config::default() }), budget)
+    }
+
+    #[test]
+    fn memory_is_free_when_yamux_has_forgotten_the_stream() {
+        let (shared, budget) = shared();
+        let seat = Known::new(&shared, 2).seat(shared.enter().unwrap());
+        assert!(seat.parked().grow(1_000));
+        drop(seat);
+        assert_eq!((shared.streams(), budget.used_bytes()), (0, STREAM_BYTES_RESERVED + 1_000));
+        let gone = shared.register.take_gone();
+        shared.register.forget(&gone);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_dropped_after_the_end_is_free_at_once() {
+        let (shared, budget) = shared();
+        let seat = Known::new(&shared, 2).seat(shared.enter().unwrap());
+        shared.close(crate::close::CloseReason::PeerLeft);
+        drop(seat);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn without_memory_there_is_no_place() {
+        let (shared, budget) = shared();
+        let held = budget.admit(SESSION_STREAM_BYTES_MAX - STREAM_BYTES_RESERVED + 1).unwrap();
+        assert!(shared.enter().is_none());
+        assert_eq!(shared.streams(), 0, "the gate is left again");
+        drop(held);
+        assert!(shared.enter().is_some());
     }
 }

@@ -67,7 +67,7 @@ impl Stream {
     /// A stream that this side opened. Its header is under way when this returns: yamux announces a stream with the
     /// first bytes only, and a new stream always has room for them.
     pub(crate) fn open(raw: yamux::Stream, seat: Seat, header: &StreamHeader) -> Result<Self, StreamError> {
-        let inbound = Inbound::of_opener(Window::new(seat.shared().growth()));
+        let inbound = Inbound::of_opener(Window::new());
         let mut stream = Self::new(raw, seat, inbound, (Phase::Open, Some(EARLY_BYTES_MAX)));
         stream.send_now(&header.encode())?;
         Ok(stream)
@@ -76,7 +76,7 @@ impl Stream {
     /// A stream that the peer opened. The peer is told at once that it was accepted: yamux counts unanswered streams
     /// and stops opening at 256 of them.
     pub(crate) fn accept(raw: yamux::Stream, seat: Seat) -> Result<Self, StreamError> {
-        let inbound = Inbound::of_acceptor(Window::new(seat.shared().growth()));
+        let inbound = Inbound::of_acceptor(Window::new());
         let mut stream = Self::new(raw, seat, inbound, (Phase::OwesAnswer, None));
         stream.send_now(&RecordHeader::ACCEPTED.encode())?;
         Ok(stream)

@@ -1,6 +1,9 @@
 //! One stream as the connection sees it: who waits on it, what it may still send and be sent.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+};
 
 use adit_wire::{
     credit::Credit,
@@ -8,7 +11,7 @@ use adit_wire::{
 };
 use futures::task::AtomicWaker;
 
-use crate::limits::SERVICE_UNREAD_BYTES_MAX;
+use crate::{budget::Grant, limits::SERVICE_UNREAD_BYTES_MAX, lock::lock};
 
 /// The peer has sent more on a stream than it was allowed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub(crate) struct Parked {
     inward: Inward,
     outward: Outward,
     due: Due,
+    /// What it may hold.
+    memory: Mutex<Option<Grant>>,
 }
 
 /// What the peer sends. A frame costs the bytes of its body and [`FRAME_CREDIT_BYTES`].
@@ -82,7 +87,30 @@ impl Parked {
                 waits_for_queue: AtomicBool::new(false),
             },
             due: Due::default(),
+            memory: Mutex::default(),
         }
+    }
+
+    /// Keeps this memory for as long as the stream is known.
+    pub(crate) fn keep(&self, memory: Grant) {
+        *lock(&self.memory) = Some(memory);
+    }
+
+    /// Takes more memory, if that leaves enough for new streams.
+    pub(crate) fn grow(&self, bytes: usize) -> bool {
+        lock(&self.memory).as_mut().is_some_and(|memory| memory.grow(bytes))
+    }
+
+    /// Gives memory back.
+    pub(crate) fn shrink(&self, bytes: usize) {
+        if let Some(memory) = lock(&self.memory).as_mut() {
+            memory.shrink(bytes);
+        }
+    }
+
+    /// Whether new streams will soon be refused for lack of memory.
+    pub(crate) fn is_memory_short(&self) -> bool {
+        lock(&self.memory).as_ref().is_some_and(Grant::is_short)
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -129,6 +157,11 @@ impl Parked {
     pub(crate) fn bytes_sendable(&self) -> usize {
         let credit = self.outward.credit.load(Ordering::Acquire).saturating_sub(wide(FRAME_CREDIT_BYTES));
         usize::try_from(credit).unwrap_or(usize::MAX)
+    }
+
+    /// Whether another frame may be sent, as far as credit goes.
+    pub(crate) fn has_credit(&self) -> bool {
+        self.bytes_sendable() > 0
     }
 
     /// Whether so many frames wait for the connection. The writer is woken once one has left.

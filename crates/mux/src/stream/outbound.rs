@@ -48,7 +48,7 @@ impl Outbound {
             sent: 0,
             phase,
             early_left,
-            busy: Busy { shared: Arc::clone(shared), is_counted: false },
+            busy: Busy { shared: Arc::clone(shared), is_counted: false, is_starved: false },
         }
     }
 
@@ -82,7 +82,13 @@ impl Outbound {
             if seat.is_severed() {
                 return Poll::Ready(Err(StreamError::Cut));
             }
-            let Some(room) = seat.room() else { return Poll::Pending };
+            let Some(room) = seat.room() else {
+                if !seat.parked().has_credit() {
+                    self.busy.starve();
+                }
+                return Poll::Pending;
+            };
+            self.busy.feed();
             let rest = self.staged.get(self.sent..).unwrap_or_default();
             let rest = rest.get(..room).unwrap_or(rest);
             let written = ready!(poll_frame(cx, rest, (&mut *raw, seat))).map_err(|_| StreamError::Cut)?;
@@ -212,15 +218,31 @@ fn poll_frame(cx: &mut Context<'_>, body: &[u8], (raw, seat): Raw<'_>) -> Poll<s
     written
 }
 
-/// Whether this stream has bytes under way: from a write until the next flush that finds nothing left.
+/// Whether this stream has bytes under way: from a write until the next flush that finds nothing left. One that waits for
+/// credit takes nothing of the connection from the others.
 #[derive(Debug)]
 struct Busy {
     shared: Arc<Shared>,
     is_counted: bool,
+    is_starved: bool,
 }
 
 impl Busy {
+    fn starve(&mut self) {
+        if self.is_counted {
+            self.set(false);
+            self.is_starved = true;
+        }
+    }
+
+    fn feed(&mut self) {
+        if self.is_starved {
+            self.set(true);
+        }
+    }
+
     fn set(&mut self, busy: bool) {
+        self.is_starved = false;
         match (self.is_counted, busy) {
             (false, true) => self.shared.add_busy(),
             (true, false) => self.shared.remove_busy(),

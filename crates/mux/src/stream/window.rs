@@ -5,7 +5,6 @@ use std::time::Duration;
 use adit_wire::limits::INITIAL_CREDIT_BYTES;
 
 use crate::{
-    budget::Grant,
     limits::{
         LINE_BYTES_PER_US, NEAR_GROWTH_AFTER_BYTES, NEAR_ROUND_TRIP_MAX, WINDOW_BYTES_MAX,
         WINDOW_NEAR_BYTES_MAX,
@@ -23,12 +22,11 @@ pub(crate) struct Window {
     owed: usize,
     /// Read since the stream began.
     taken: u64,
-    grown: Grant,
 }
 
 impl Window {
-    pub(crate) fn new(grown: Grant) -> Self {
-        Self { bytes: INITIAL_CREDIT_BYTES, owed: 0, taken: 0, grown }
+    pub(crate) fn new() -> Self {
+        Self { bytes: INITIAL_CREDIT_BYTES, owed: 0, taken: 0 }
     }
 
     /// Frames that cost so much have been read to their ends.
@@ -36,7 +34,7 @@ impl Window {
         self.owed = self.owed.saturating_add(cost);
         self.taken = self.taken.saturating_add(u64::try_from(cost).unwrap_or(u64::MAX));
         if self.owed > 0 && self.owed >= self.bytes / 4 {
-            self.shrink_if_short();
+            self.shrink_if_short(seat);
             self.give(seat);
         }
     }
@@ -48,7 +46,7 @@ impl Window {
         }
         let wider = widened(self.bytes, self.taken, seat.shared().line.round_trip());
         let growth = wider.saturating_sub(self.bytes);
-        if growth > 0 && self.grown.grow(growth) {
+        if growth > 0 && seat.parked().grow(growth) {
             seat.parked().was_given();
             self.bytes = wider;
             self.owed = self.owed.saturating_add(growth);
@@ -63,13 +61,13 @@ impl Window {
     }
 
     /// Keeps what was read instead of giving it back, as far as the window has grown.
-    fn shrink_if_short(&mut self) {
+    fn shrink_if_short(&mut self, seat: &Seat) {
         let grown = self.bytes.saturating_sub(INITIAL_CREDIT_BYTES);
-        if grown > 0 && self.grown.is_short() {
+        if grown > 0 && seat.parked().is_memory_short() {
             let kept = grown.min(self.owed);
             self.bytes = self.bytes.saturating_sub(kept);
             self.owed = self.owed.saturating_sub(kept);
-            self.grown.shrink(kept);
+            seat.parked().shrink(kept);
         }
     }
 }

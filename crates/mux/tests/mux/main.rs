@@ -17,6 +17,7 @@ mod floods;
 mod gate;
 mod heartbeat;
 mod kit;
+mod neighbours;
 mod opening;
 mod pumping;
 mod raw;
