@@ -26,7 +26,9 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::limits::{CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE};
+use crate::limits::{
+    CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE, VISITOR_UNSENT_BYTES_MAX,
+};
 use crate::node::Node;
 use crate::share::Refused;
 use crate::visitor::{VisitorConnection, raw};
@@ -165,7 +167,8 @@ impl Public {
         let route = server_name.as_ref().and_then(|name| self.node.routes.get(name));
         let entry = route.map(|route| route.share.connection(std::time::Instant::now())).transpose();
         let entry = entry.inspect_err(|_| stream.get_ref().reset_on_drop())?;
-        let stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
+        let mut stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
+        stream.get_mut().1.set_buffer_limit(Some(VISITOR_UNSENT_BYTES_MAX));
         let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, entry));
         Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
     }

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// Encrypted bytes that wait for one visitor, beside what the kernel takes. rustls would hold twice as many.
+pub const VISITOR_UNSENT_BYTES_MAX: usize = 32 * 1024;
+
 /// From the accepted connection to the end of its TLS handshake.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 

@@ -73,19 +73,13 @@ impl Manner {
     {
         let limits = ClientLimits::default();
         let scheme = match self.protocol {
-            UpstreamProtocol::Http1 => {
-                let (sender, driver) = client::handshake(stream, limits).await?;
-                tasks.spawn("upstream connection", async move { drop(driver.await) });
-                return Ok(sender);
-            }
+            UpstreamProtocol::Http1 => return client::handshake(stream, limits).await,
             UpstreamProtocol::H2c => Scheme::Http,
             UpstreamProtocol::H2 => Scheme::Https,
         };
         let beside = tasks.clone();
         let spawn = move |work: Work| drop(beside.spawn("http/2 to an upstream", work));
-        let (sender, driver) = client::handshake_http2(stream, scheme, spawn, limits).await?;
-        tasks.spawn("upstream connection", async move { drop(driver.await) });
-        Ok(sender)
+        client::handshake_http2(stream, scheme, spawn, limits).await
     }
 
     /// Puts the host that the upstream is to see into a request.

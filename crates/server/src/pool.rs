@@ -1,5 +1,6 @@
 //! Idle upstream connections of one tunnel, ready for the next request of whichever visitor.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_web::client::Sender;
@@ -19,6 +20,8 @@ pub(crate) struct Idle {
 #[derive(Default)]
 pub(crate) struct Pool {
     idle: Mutex<State>,
+    /// How many there are: every choice of a tunnel asks.
+    len: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -33,8 +36,9 @@ impl Pool {
     pub(crate) fn take(&self) -> Option<Idle> {
         let now = Instant::now();
         let mut state = self.lock();
-        while let Some((since, idle)) = state.connections.pop() {
-            if now.duration_since(since) < POOL_IDLE_AGE && !idle.sender.is_closed() {
+        while let Some((since, mut idle)) = state.connections.pop() {
+            self.note(&state);
+            if now.duration_since(since) < POOL_IDLE_AGE && !idle.sender.has_ended() {
                 return Some(idle);
             }
         }
@@ -46,23 +50,25 @@ impl Pool {
         let mut state = self.lock();
         if !state.closed && state.connections.len() < POOL_BURST_MAX {
             state.connections.push((Instant::now(), idle));
+            self.note(&state);
         }
     }
 
     /// How many connections are idle.
     pub(crate) fn len(&self) -> usize {
-        self.lock().connections.len()
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Closes what has been idle for too long, and what is left of a burst.
     pub(crate) fn sweep(&self, now: Instant) {
         let mut state = self.lock();
-        state
-            .connections
-            .retain(|(since, idle)| now.duration_since(*since) < POOL_IDLE_AGE && !idle.sender.is_closed());
+        state.connections.retain_mut(|(since, idle)| {
+            now.duration_since(*since) < POOL_IDLE_AGE && !idle.sender.has_ended()
+        });
         let left_over = state.connections.len().saturating_sub(POOL_IDLE_MAX);
         // Connections are put at the end, so the front holds the ones that nobody has taken for longest.
         state.connections.drain(..left_over);
+        self.note(&state);
     }
 
     /// Closes everything, now and from now on: the endpoint is no longer served this way.
@@ -70,6 +76,11 @@ impl Pool {
         let mut state = self.lock();
         state.closed = true;
         state.connections.clear();
+        self.note(&state);
+    }
+
+    fn note(&self, state: &State) {
+        self.len.store(state.connections.len(), Ordering::Relaxed);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -100,9 +111,9 @@ mod tests {
         let hold = Holds::new(tokio::time::Instant::now()).enter(&Hostname::parse("a.example").unwrap());
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);
-            let (sender, driver) = client::handshake(ours, ClientLimits::default()).await.unwrap();
+            let sender = client::handshake(ours, ClientLimits::default()).await.unwrap();
             pool.put(Idle { sender, trace: Arc::new(Trace::new(Arc::clone(&hold))) });
-            open.push((driver, theirs));
+            open.push(theirs);
         }
         (pool, open)
     }

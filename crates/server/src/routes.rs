@@ -234,6 +234,9 @@ impl Route {
     }
 
     fn find(&self, choice: &mut Choice, need: Need) -> Option<Arc<Tunnel>> {
+        if let [only] = self.members.as_slice() {
+            return only.pick(choice, need).cloned();
+        }
         let able: Vec<_> = self.members.iter().filter(|member| member.pick(choice, need).is_some()).collect();
         let chosen = able.iter().find(|member| choice.member == Some(member.instance)).copied();
         let member = chosen.or_else(|| self.choose(choice, able))?;

@@ -9,6 +9,7 @@ pub(crate) mod raw;
 mod replay;
 mod search;
 mod sending;
+mod streaming;
 mod tries;
 mod upgrade;
 mod upstream;

@@ -1,6 +1,5 @@
-//! The one body type that passes between services, and how a body ends.
+//! The one body type that passes between services.
 
-mod end;
 mod idle;
 mod received;
 
@@ -12,7 +11,6 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 
-pub use end::{End, Ending, OnEnd};
 pub use idle::IdleTimeout;
 use received::Received;
 

@@ -1,8 +1,10 @@
 //! The client side of a relayed request: one connection over any transport, HTTP/1.1 or HTTP/2, answers read strictly.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Waker};
 
 use answer_first::AnswerFirst;
 use bytes::Bytes;
@@ -19,16 +21,23 @@ use crate::hygiene::Scheme;
 use crate::interim::Interim;
 use crate::limits::{BUFFER_BYTES_MAX, ClientLimits};
 use crate::service::Work;
+use beside::Beside;
+use driver::Driver;
 use heads::{Heads, ReadAlong};
 
 mod answer_first;
+mod beside;
+mod driver;
 mod guarded;
 mod heads;
 mod http2;
 
-/// Sends requests on one connection, one after another.
+/// Sends requests on one connection, one after another. HTTP/1.1 has no task of its own: its bytes move while the sender
+/// is polled, see [`Sender::poll`].
 pub struct Sender {
     requests: Requests,
+    driver: Driver,
+    beside: Beside,
     headers_max: usize,
 }
 
@@ -43,15 +52,44 @@ impl Sender {
     /// # Errors
     /// The connection has ended.
     pub async fn ready(&mut self) -> Result<(), hyper::Error> {
-        match &mut self.requests {
-            Requests::Http1(requests, _) => requests.ready().await,
-            Requests::Http2(requests, _) => requests.ready().await,
-        }
+        // Most connections are ready. One that is polled for nobody does not wake its own task when the request comes.
+        let ready = self.poll_ready(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(ready) = ready { ready } else { poll_fn(|cx| self.poll_ready(cx)).await }
     }
 
-    /// Whether the connection is known to have ended.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
+        let Self { requests, driver, .. } = self;
+        driver.poll(cx, |cx| match requests {
+            Requests::Http1(requests, _) => requests.poll_ready(cx),
+            Requests::Http2(requests, _) => requests.poll_ready(cx),
+        })
+    }
+
+    /// Moves the connection's bytes, then asks `wait`: a response's body, which gets nothing otherwise.
+    pub fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wait: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll(cx, wait)
+    }
+
+    /// What moves the connection's bytes from now on: spawn it. It ends with the sender. `None`: nothing is left to do, or a
+    /// task does it.
+    pub fn detach(&mut self) -> Option<Work> {
+        self.driver.detach().map(|connection| self.beside.bind(connection))
+    }
+
+    /// The same for a connection that changes to another protocol: it does not need the sender any more.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub fn let_go(mut self) -> Option<Work> {
+        self.driver.detach()
+    }
+
+    /// Whether the connection has ended, as far as can be told without waiting.
+    #[must_use]
+    pub fn has_ended(&mut self) -> bool {
+        let _ = self.driver.poll(&mut Context::from_waker(Waker::noop()), |_| Poll::Ready(()));
         match &self.requests {
             Requests::Http1(requests, _) => requests.is_closed(),
             Requests::Http2(requests, _) => requests.is_closed(),
@@ -83,17 +121,13 @@ pub enum SendError {
     Http(#[source] hyper::Error),
 }
 
-/// Starts HTTP/1.1 on `io`. The second value drives the connection, upgrades included: spawn it. It ends when
-/// the [`Sender`] is dropped and the last exchange is over.
+/// Starts HTTP/1.1 on `io`.
 ///
 /// Waits on nothing but the caller: deadlines for an answer belong to whoever knows the request.
 ///
 /// # Errors
 /// None are known today; hyper reserves the right.
-pub async fn handshake<I>(
-    io: I,
-    limits: ClientLimits,
-) -> Result<(Sender, impl Future<Output = hyper::Result<()>> + Send + use<I>), hyper::Error>
+pub async fn handshake<I>(io: I, limits: ClientLimits) -> Result<Sender, hyper::Error>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -105,12 +139,15 @@ where
         .max_buf_size(BUFFER_BYTES_MAX)
         .handshake(TokioIo::new(AnswerFirst::new(io)))
         .await?;
-    let sender = Sender { requests: Requests::Http1(requests, heads), headers_max: limits.headers_max };
-    Ok((sender, connection.with_upgrades()))
+    let connection = connection.with_upgrades();
+    // Its errors reach whoever waits for an answer.
+    let driver = Driver::here(async move { drop(connection.await) });
+    let (requests, headers_max) = (Requests::Http1(requests, heads), limits.headers_max);
+    Ok(Sender { requests, driver, beside: Beside::new(), headers_max })
 }
 
 /// Starts HTTP/2 on `io` by prior knowledge (RFC 9113 section 3.3); the rest as in [`handshake`]. `scheme` is the
-/// upstream's. What has to go on beside the connection is handed to `spawn`.
+/// upstream's. The connection, and what has to go on beside it, are handed to `spawn`; they end with the sender.
 ///
 /// One request at a time, as with HTTP/1.1: the connection is a stream of its own already, and whoever counts, resets or
 /// gives back streams need not know what is spoken on them.
@@ -122,14 +159,17 @@ pub async fn handshake_http2<I, E>(
     scheme: Scheme,
     spawn: E,
     limits: ClientLimits,
-) -> Result<(Sender, impl Future<Output = hyper::Result<()>> + Send + use<I, E>), hyper::Error>
+) -> Result<Sender, hyper::Error>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     E: Fn(Work) + Clone + Send + Sync + Unpin + 'static,
 {
-    let (requests, connection) = http2::connect(io, spawn, limits).await?;
-    let sender = Sender { requests: Requests::Http2(requests, scheme), headers_max: limits.headers_max };
-    Ok((sender, connection))
+    let beside = Beside::new();
+    let spawn = beside.binding(spawn);
+    let (requests, connection) = http2::connect(io, spawn.clone(), limits).await?;
+    spawn(Box::pin(async move { drop(connection.await) }));
+    let requests = Requests::Http2(requests, scheme);
+    Ok(Sender { requests, driver: Driver::Elsewhere, beside, headers_max: limits.headers_max })
 }
 
 /// Sends one request and waits for the head of its final response. Interim ones go to the visitor where the request is still
@@ -162,31 +202,37 @@ pub async fn send(
             visitor.send(response.status(), response.headers());
         }
     });
-    let response = tokio::select! {
-        biased;
-        () = interim.too_many.notified() => return Err(SendError::Informational),
-        sent = sender.requests.try_send(request) => sent.map_err(|mut error| match error.take_message() {
-            Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
-            None => SendError::Http(error.into_error()),
-        })?,
+    let Sender { requests, driver, headers_max, .. } = sender;
+    let response = match requests {
+        Requests::Http1(requests, _) => answer(driver, &interim, requests.try_send_request(request)).await?,
+        Requests::Http2(requests, scheme) => {
+            answer(driver, &interim, requests.try_send_request(http2::form(request, *scheme))).await?
+        }
     };
-    let strict = match &sender.requests {
+    let strict = match requests {
         Requests::Http1(_, heads) => heads.is_strict(),
         // hyper bounds the list's bytes, not the number of its fields.
-        Requests::Http2(..) => response.headers().len() <= sender.headers_max,
+        Requests::Http2(..) => response.headers().len() <= *headers_max,
     };
     if strict { Ok(response) } else { Err(SendError::Ambiguous) }
 }
 
-impl Requests {
-    async fn try_send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        match self {
-            Self::Http1(requests, _) => requests.try_send_request(request).await,
-            Self::Http2(requests, scheme) => requests.try_send_request(http2::form(request, *scheme)).await,
-        }
+/// Waits for what is made of a request that has been handed to the connection.
+async fn answer(
+    driver: &mut Driver,
+    interim: &Counted,
+    sent: impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Body>>>>,
+) -> Result<Response<Incoming>, SendError> {
+    let mut sent = pin!(sent);
+    tokio::select! {
+        biased;
+        () = interim.too_many.notified() => Err(SendError::Informational),
+        sent = poll_fn(|cx| driver.poll(cx, |cx| sent.as_mut().poll(cx))) => sent.map_err(|mut error| {
+            match error.take_message() {
+                Some(request) => SendError::Unsent(Box::new(request), error.into_error()),
+                None => SendError::Http(error.into_error()),
+            }
+        }),
     }
 }
 

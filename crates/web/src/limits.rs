@@ -22,8 +22,9 @@ pub const HEAD_BYTES_MAX: usize = 32 * 1024;
 pub const HEADERS_MAX: usize = 100;
 /// Bytes of a request target.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
-/// Bytes that one HTTP/1 connection buffers each way.
-pub const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes that one HTTP/1 connection buffers each way: the largest head and a little more. For a visitor who asks for much
+/// and reads nothing they are held twice, as what was read of the upstream and as what waits for the visitor.
+pub const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX + 8 * 1024;
 /// Concurrent streams of one HTTP/2 connection.
 pub const H2_STREAMS_MAX: u32 = 100;
 /// Receive window of one HTTP/2 stream, bytes.

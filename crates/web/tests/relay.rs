@@ -73,13 +73,20 @@ async fn relayed(request: Request<Incoming>, upstream: SocketAddr) -> Response<B
     let forwarded = Forwarded { visitor: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme: Scheme::Http, authority };
     let asked = hygiene::request(&mut request, &forwarded);
     let io = TcpStream::connect(upstream).await.unwrap();
-    let (mut sender, connection) = handshake(io, ClientLimits::default()).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = handshake(io, ClientLimits::default()).await.unwrap();
+    tokio::spawn(sender.detach().unwrap());
     let Ok(mut response) = send(&mut sender, request, ClientLimits::default()).await else {
         return answer::answer(Code::UpstreamBroken, id, &headers);
     };
     match hygiene::response(&mut response, asked.as_ref()) {
-        Ok(()) => response.map(body::from_upstream),
+        Ok(()) => response.map(|incoming| {
+            // The connection lives as long as its sender.
+            let held = move |frame| {
+                let _ = &sender;
+                frame
+            };
+            body::from_upstream(incoming).map_frame(held).boxed_unsync()
+        }),
         Err(_) => answer::answer(Code::UpstreamBroken, id, &headers),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use adit_api::Code;
 use adit_domain::id::RequestId;
 use adit_domain::{Hostname, Sticky};
-use adit_web::body::{self, End, Ending, IdleTimeout, OnEnd};
+use adit_web::body::{self, IdleTimeout};
 use adit_web::hygiene::{self, Forwarded};
 use adit_web::upgrade::{Handshake, NoWebSocket};
 use adit_web::{Body, RequestAuthority};
@@ -18,10 +18,10 @@ use super::VisitorConnection;
 use super::next::Repeat;
 use super::patience::Patience;
 use super::replay::Source;
-use super::sending::Sending;
+use super::streaming::{Lent, Streaming};
 use super::tries::{Answered, Message, Tries};
 use super::upgrade::{self, Switched};
-use super::upstream::{Sharing, Upstream};
+use super::upstream::Upstream;
 use crate::choice::Known;
 use crate::limits::IDLE_MAX;
 use crate::metering::CountedBody;
@@ -73,12 +73,20 @@ impl Exchange {
             handshake.settle(&mut response).map_err(|NoWebSocket| Code::UpstreamBroken)?;
         }
         if is_changed {
+            upstream.let_go(&self.node.visitor_tasks);
             let visitor = Switched { connection: self.connection, meter, io: on_upgrade, idle_max };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }
-        let response = self.incoming(response, upstream, sending, &patience);
-        Ok(response.map(|body| OnEnd::new(body, move |_| drop(place)).boxed_unsync()))
+        if sending.as_ref().is_some_and(|sending| !sending.is_whole()) {
+            // The rest of the request does not wait for a visitor who reads nothing.
+            upstream.detach(&self.node.visitor_tasks);
+        }
+        let lent = Lent { upstream, sending, visitor: self.connection, _place: place };
+        Ok(response.map(|incoming| {
+            let body = Streaming::new(body::from_upstream(incoming), lent);
+            CountedBody::outgoing(IdleTimeout::new(body, patience.response_body), meter).boxed_unsync()
+        }))
     }
 
     fn message(&self, request: Request<Incoming>, patience: Patience, asks_upgrade: bool) -> Message {
@@ -97,37 +105,15 @@ impl Exchange {
 
     /// Gives the visitor the cookie of the member that served it, if the pool asks for one and it has not that already.
     fn remember(&self, response: &mut Response<Incoming>, upstream: &Upstream, visitor: Known) {
+        if upstream.tunnel().pooling.is_none() {
+            return;
+        }
         let Some(route) = self.node.routes.get(&self.hostname) else { return };
         let mark = route.mark(upstream.tunnel().instance);
         let is_asked = route.pooling().is_some_and(|pooling| pooling.sticky == Sticky::Cookie);
         if is_asked && visitor.mark != Some(mark) {
             sticky::put(response.headers_mut(), mark, self.connection.scheme);
         }
-    }
-
-    fn incoming(
-        self,
-        response: Response<Incoming>,
-        upstream: Upstream,
-        sending: Option<Arc<Sending>>,
-        patience: &Patience,
-    ) -> Response<Body> {
-        let (connection, meter) = (self.connection, Arc::clone(&upstream.tunnel().meter));
-        let idle = patience.response_body;
-        let give_back = move |end: End| {
-            let sent = sending.is_none_or(|sending| sending.is_whole());
-            let whole = end.ending == Ending::Complete && sent;
-            match (whole, upstream.sharing()) {
-                (true, Sharing::OneVisitor) => connection.pin(upstream),
-                (true, Sharing::Anybody) => upstream.into_pool(),
-                // An early response, a cut or an error: nobody knows what the connection would say next.
-                (false, _) => drop(upstream),
-            }
-        };
-        response.map(|incoming| {
-            let body = IdleTimeout::new(body::from_upstream(incoming), idle);
-            OnEnd::new(CountedBody::outgoing(body, meter), give_back).boxed_unsync()
-        })
     }
 }
 

@@ -231,12 +231,13 @@ impl<'a> Tries<'a> {
             let route = self.node.routes.get(self.hostname);
             route.is_some_and(|route| route.has_better(&self.choice, tunnel))
         };
-        loop {
+        while !trace.is_dialled() {
             sleep(SILENCE_LOOK).await;
             if !trace.is_dialled() && tunnel.is_silent() && has_better() {
                 return;
             }
         }
+        std::future::pending().await
     }
 
     async fn await_agent(&mut self, failure: &Failure) -> Result<(), Code> {

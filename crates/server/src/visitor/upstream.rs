@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use adit_domain::id::RequestId;
 use adit_mux::{Answer, OpenError};
+use adit_process::tasks::Tasks;
 use adit_web::Body;
 use adit_web::client::{self, Sender};
 use adit_web::limits::ClientLimits;
@@ -103,6 +105,30 @@ impl Upstream {
             self.tunnel.hold.upstream_answered();
         }
         sent.map_err(|error| Failure::of_exchange(&error, &self.trace, &self.tunnel))
+    }
+
+    /// Moves the connection's bytes, then asks `wait`: the body of a response.
+    pub(super) fn poll<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        wait: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.sender.poll(cx, wait)
+    }
+
+    /// From now on, until the response has ended, the connection's bytes move whether or not anybody asks for the
+    /// response's.
+    pub(super) fn detach(&mut self, tasks: &Tasks) {
+        if let Some(connection) = self.sender.detach() {
+            tasks.spawn("upstream connection", connection);
+        }
+    }
+
+    /// Leaves the connection to whoever goes on with another protocol.
+    pub(super) fn let_go(self, tasks: &Tasks) {
+        if let Some(connection) = self.sender.let_go() {
+            tasks.spawn("upstream connection", connection);
+        }
     }
 
     /// A connection that an earlier request left open, if there is one.

@@ -21,8 +21,8 @@ use crate::limits::{ClientLimits, HEAD_BYTES_MAX, HEADERS_MAX, INFORMATIONAL_MAX
 
 async fn connected() -> (Sender, DuplexStream) {
     let (ours, upstream) = duplex(256 * 1024);
-    let (sender, connection) = handshake(ours, ClientLimits::default()).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = handshake(ours, ClientLimits::default()).await.unwrap();
+    tokio::spawn(sender.detach().unwrap());
     (sender, upstream)
 }
 
@@ -30,8 +30,8 @@ fn get() -> Request<body::Body> {
     Request::get("/").header("host", "a.example").body(body::empty()).unwrap()
 }
 
-/// Sends a GET to an upstream that answers with these bytes and then hangs up.
-async fn answered(bytes: &str) -> Result<Response<Incoming>, SendError> {
+/// Sends a GET to an upstream that answers with these bytes and then hangs up. The body needs the sender.
+async fn answered(bytes: &str) -> Result<(Response<Incoming>, Sender), SendError> {
     let (mut sender, mut upstream) = connected().await;
     let bytes = bytes.as_bytes().to_vec();
     tokio::spawn(async move {
@@ -39,7 +39,8 @@ async fn answered(bytes: &str) -> Result<Response<Incoming>, SendError> {
         let _ = upstream.read(&mut request).await;
         let _ = upstream.write_all(&bytes).await;
     });
-    send(&mut sender, get(), ClientLimits::default()).await
+    let response = send(&mut sender, get(), ClientLimits::default()).await?;
+    Ok((response, sender))
 }
 
 fn of_bytes(bytes: usize) -> String {
@@ -65,7 +66,7 @@ async fn interim_responses_at_their_bound() {
     for (count, good) in [(max - 1, true), (max, true), (max + 1, false)] {
         let text = format!("{}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", interim.repeat(count));
         match answered(&text).await {
-            Ok(response) => {
+            Ok((response, _sender)) => {
                 assert!(good, "{count} passed");
                 assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "ok");
             }
@@ -98,7 +99,7 @@ async fn a_body_that_is_cut_is_an_error() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
     ] {
-        let response = answered(text).await.unwrap();
+        let (response, _sender) = answered(text).await.unwrap();
         let body = body::from_upstream(response.into_body());
         let error = body.collect().await.unwrap_err();
         assert!(matches!(error, body::BodyError::Upstream(_)), "{text:?}: {error:?}");
@@ -109,7 +110,7 @@ async fn a_body_that_is_cut_is_an_error() {
 async fn a_request_that_was_not_sent_comes_back() {
     let (mut sender, upstream) = connected().await;
     drop(upstream);
-    while !sender.is_closed() {
+    while !sender.has_ended() {
         tokio::task::yield_now().await;
     }
     match send(&mut sender, get(), ClientLimits::default()).await {
@@ -177,8 +178,8 @@ async fn an_early_answer_is_read_though_writing_failed_first() {
     let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
     for (answer, expected) in [(&answer[..], Some("no")), (b"", None)] {
         let io = LetsGo { answer, has_failed: false };
-        let (mut sender, connection) = handshake(io, ClientLimits::default()).await.unwrap();
-        tokio::spawn(connection);
+        let mut sender = handshake(io, ClientLimits::default()).await.unwrap();
+        tokio::spawn(sender.detach().unwrap());
         let request = Request::post("/").header("host", "a.example").body(body::full("upload")).unwrap();
         match (send(&mut sender, request, ClientLimits::default()).await, expected) {
             (Ok(response), Some(body)) => {
