@@ -1,11 +1,15 @@
 //! Connections that a stranger feeds: whatever comes, they end, and nothing is invented.
 
+use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adit_mux::Config;
+use adit_mux::{Answer, Config, DatagramIo, Flow, FlowIdle};
 use adit_net::hello::{self, ClientHello};
 use adit_net::limits::PROXY_HEADER_BYTES_MAX;
 use adit_net::proxy_protocol::{self, Progress};
+use adit_wire::limits::DATAGRAM_BYTES_MAX;
+use adit_wire::stream::StreamKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout};
@@ -131,11 +135,30 @@ pub fn mux(data: &[u8]) {
             let (mut incoming, _control, driver) = adit_mux::connect(ours, &config);
             let taking = async {
                 while let Some(mut arrival) = incoming.next().await {
-                    let mut bytes = Vec::new();
-                    drop(arrival.stream.read_to_end(&mut bytes).await);
+                    if arrival.header.kind == StreamKind::Udp {
+                        drop(arrival.stream.send_answer(Answer::Dialled).await);
+                        Flow::new(arrival.stream, Silent).run(FlowIdle::of(PATIENCE / 60)).await;
+                    } else {
+                        let mut bytes = Vec::new();
+                        drop(arrival.stream.read_to_end(&mut bytes).await);
+                    }
                 }
             };
             tokio::join!(driver.run(), taking, stranger(theirs, data));
         }
     });
+}
+
+/// An upstream that never answers a datagram.
+struct Silent;
+
+impl DatagramIo for Silent {
+    fn poll_recv(&mut self, _: &mut Context<'_>, _: &mut Vec<u8>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_send(&mut self, _: &mut Context<'_>, datagram: &[u8]) -> Poll<()> {
+        assert!(datagram.len() <= DATAGRAM_BYTES_MAX);
+        Poll::Ready(())
+    }
 }

@@ -13,12 +13,14 @@ use crate::job;
 use services::Services;
 
 /// What tests need, whether it is there, and which package has it.
-pub const FOR_TESTS: [Need; 7] = [
+pub const FOR_TESTS: [Need; 8] = [
     Need { package: "postgresql", present: postgres_starts },
     Need { package: "git", present: git_serves_http },
     // libFuzzer is C++, and is built from its source.
     Need { package: "g++", present: || job::answers(Command::new("c++").arg("--version")) },
     Need { package: "curl", present: || job::answers(Command::new("curl").arg("--version")) },
+    // A name server without anything that starts it.
+    Need { package: "dnsmasq-base", present: || job::answers(Command::new("dnsmasq").arg("--version")) },
     // Networks that lose packets, and clocks that jump.
     Need { package: "iproute2", present: || Path::new("/sbin/ip").exists() },
     Need { package: "nftables", present: || Path::new("/usr/sbin/nft").exists() },

@@ -91,6 +91,9 @@ pub(crate) struct UpArgs {
     /// The public ports of tcp endpoints, as in 20000-20100; without them, there are none.
     #[arg(long, value_name = "FIRST-LAST")]
     pub(crate) tcp_ports: Option<PortRange>,
+    /// The public ports of udp endpoints, as in 20000-20100; without them, there are none.
+    #[arg(long, value_name = "FIRST-LAST")]
+    pub(crate) udp_ports: Option<PortRange>,
     /// Where trusted load balancers are, as in 10.0.0.0/8,192.0.2.7: each connection from there, on whichever port, must
     /// begin with a PROXY protocol header (version 1 or 2), whose address then counts as the visitor's.
     #[arg(long, value_name = "CIDR", value_delimiter = ',')]

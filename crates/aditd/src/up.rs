@@ -63,6 +63,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
         domain: settings.domain.clone(),
         reserved: vec![settings.app_host.clone()],
         tcp_ports: args.tcp_ports,
+        udp_ports: args.udp_ports,
         nodes: vec![node],
         trust_roots: Vec::new(),
     };

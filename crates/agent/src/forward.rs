@@ -3,21 +3,23 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_domain::id::EndpointId;
-use adit_domain::{EndpointKind, Epoch, UpstreamProtocol};
-use adit_mux::{Answer, Arrival, PumpEnd, PumpLimits, Stream, Traffic, pump};
+use adit_domain::{Epoch, UpstreamProtocol};
+use adit_mux::{Answer, Arrival, Flow, FlowEnd, FlowIdle, PumpEnd, PumpLimits, Stream, Traffic, pump};
 use adit_net::dial::DialError;
 use adit_net::io::{Guarded, Socket};
 use adit_net::tls::HandshakeError;
 use adit_wire::record::AbortCode;
-use adit_wire::stream::StreamKind;
+use adit_wire::stream::{StreamHeader, StreamKind};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::certificate::Certificate;
 use crate::event::{Emitter, Event, UpstreamTrouble};
-use crate::limits::UPSTREAM_EVENT_EVERY;
+use crate::limits::{FLOW_IDLE, FLOWS_MAX, UPSTREAM_EVENT_EVERY};
 use crate::setback::chain;
 use crate::terminate::{Place, Terminator};
 use crate::upstream::dial::{Dialled, Dialler, UpstreamDialError, introduce};
+use crate::upstream::socket::{UpstreamSocket, Word};
 
 /// Takes streams to the upstream. Where that is was decided when the agent started; nothing in a stream changes it.
 pub(crate) struct Forwarder {
@@ -27,11 +29,14 @@ pub(crate) struct Forwarder {
     emitter: Emitter,
     /// When the user was last told of the trouble that lasts.
     told: Mutex<Option<Instant>>,
+    /// Places for flows of datagrams.
+    flows: Semaphore,
 }
 
 impl Forwarder {
     pub(crate) const fn new(dialler: Dialler, terminator: Option<Terminator>, emitter: Emitter) -> Self {
-        Self { dialler, terminator, emitter, told: Mutex::new(None) }
+        let (told, flows) = (Mutex::new(None), Semaphore::const_new(FLOWS_MAX));
+        Self { dialler, terminator, emitter, told, flows }
     }
 
     /// What visitors are shown, if the agent speaks TLS with them.
@@ -50,6 +55,9 @@ impl Forwarder {
             tracing::debug!(request = %header.request, "a stream for a binding that is not in force");
             stream.abort(AbortCode::NotBound);
             return;
+        }
+        if header.kind == StreamKind::Udp {
+            return self.serve_flow(stream, &header).await;
         }
         let terminating = match self.terminator.as_ref().map(|terminator| (terminator, terminator.place())) {
             Some((_, None)) => {
@@ -79,12 +87,48 @@ impl Forwarder {
     }
 
     /// What streams carry here: what the endpoint was bound for.
-    const fn kind(&self) -> StreamKind {
-        match self.dialler.upstream().kind() {
-            EndpointKind::Http => StreamKind::Http,
-            EndpointKind::Tcp => StreamKind::Tcp,
-            EndpointKind::Tls => StreamKind::Tls,
+    fn kind(&self) -> StreamKind {
+        self.dialler.upstream().kind().into()
+    }
+
+    /// Serves one flow of datagrams.
+    async fn serve_flow(&self, mut stream: Stream, header: &StreamHeader) {
+        let Ok(_place) = self.flows.try_acquire() else {
+            tracing::debug!(request = %header.request, "as many flows as may be");
+            return answer_no(stream, Answer::Refused).await;
+        };
+        let heard = |word| match word {
+            Word::Answer => self.reached(),
+            Word::Refusal => self.tell(self.nobody_listens()),
+        };
+        let upstream = self.dialler.upstream();
+        let socket = match UpstreamSocket::connect(upstream.host(), upstream.port(), heard).await {
+            Ok(socket) => socket,
+            Err(error) => {
+                let (answer, event) = self.explain(&error.into());
+                answer_no(stream, answer).await;
+                return self.tell(event);
+            }
+        };
+        if stream.send_answer(Answer::Dialled).await.is_err() {
+            return;
         }
+        let mut flow = Flow::new(stream, socket);
+        let end = flow.run(FlowIdle::of(FLOW_IDLE)).await;
+        tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a flow ended");
+        match end {
+            FlowEnd::Idle => flow.abort(AbortCode::Idle),
+            FlowEnd::Broken(_) => flow.abort(AbortCode::UpstreamBroken),
+            // The node has ended it.
+            _ => {}
+        }
+    }
+
+    fn nobody_listens(&self) -> Event {
+        let upstream = self.dialler.upstream();
+        let place = format!("{}:{}", crate::host_port::in_url(upstream.host()), upstream.port());
+        let message = format!("nothing takes UDP on {place}");
+        Event::UpstreamRefused { upstream: upstream.to_string(), reason: UpstreamTrouble::Refused, message }
     }
 
     fn explain(&self, error: &UpstreamDialError) -> (Answer, Event) {

@@ -39,6 +39,19 @@ pub const FERRY_BYTES: usize = 16 * 1024;
 /// How often the agent looks whether the files of its certificate have changed.
 pub const CERTIFICATE_LOOK: Duration = Duration::from_secs(5);
 
+/// Visitors' flows of datagrams at once, over all connections; further ones are refused. Each has a socket, and most systems
+/// give a process 1,024 descriptors.
+pub const FLOWS_MAX: usize = 1_000;
+
+/// A flow that is silent for this long, both ways, ends here too. The node's times are shorter.
+pub const FLOW_IDLE: Duration = Duration::from_mins(3);
+
+/// Largest datagram that is kept until the upstream has answered, in bytes, to be sent to another of its addresses.
+pub const DATAGRAM_RESENT_BYTES_MAX: usize = 2 * 1024;
+
+/// Errors of a flow's socket without a datagram in between, refusals apart, after which the flow ends.
+pub const FLOW_ERRORS_MAX: u32 = 16;
+
 /// First ceiling of the delay before the agent comes back.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
 

@@ -61,6 +61,14 @@ impl PublicUrl {
         Ok(Self { hostname, port: None })
     }
 
+    /// Parses a name, a host name or a `udp` URL. Its port, if it has one, is asked for.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse_udp(text: &str) -> Result<Self, PublicUrlError> {
+        Self::parse_with("udp", text)
+    }
+
     fn parse_with(expected: &'static str, text: &str) -> Result<Self, PublicUrlError> {
         let rest = match text.split_once("://") {
             None => text,

@@ -4,6 +4,7 @@
 mod any_certificate;
 pub(crate) mod dial;
 mod host_header;
+pub(crate) mod socket;
 
 use std::fmt;
 use std::str::FromStr;
@@ -26,6 +27,8 @@ pub enum Scheme {
     Tcp,
     /// Plain TCP, too: visitors speak TLS with the service itself.
     Tls,
+    /// UDP, of which the datagrams are carried as they are.
+    Udp,
 }
 
 impl Scheme {
@@ -35,6 +38,7 @@ impl Scheme {
             Self::Https => "https",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Udp => "udp",
         }
     }
 }
@@ -112,7 +116,9 @@ impl Upstream {
             (Some(port), _) => port,
             (None, Some(Scheme::Http)) => 80,
             (None, Some(Scheme::Https)) => 443,
-            (None, Some(Scheme::Tcp | Scheme::Tls) | None) => return Err(UpstreamError::NoPort),
+            (None, Some(Scheme::Tcp | Scheme::Tls | Scheme::Udp) | None) => {
+                return Err(UpstreamError::NoPort);
+            }
         };
         Ok(Self::new(scheme, host, port))
     }
@@ -131,6 +137,14 @@ impl Upstream {
     /// Says which rule the text breaks.
     pub fn parse_tls(text: &str) -> Result<Self, UpstreamError> {
         Self::parse_raw(Scheme::Tls, text)
+    }
+
+    /// Parses `53`, `host:53` or `udp://host:53`, for a service of which the datagrams are carried as they are.
+    ///
+    /// # Errors
+    /// Says which rule the text breaks.
+    pub fn parse_udp(text: &str) -> Result<Self, UpstreamError> {
+        Self::parse_raw(Scheme::Udp, text)
     }
 
     fn parse_raw(scheme: Scheme, text: &str) -> Result<Self, UpstreamError> {
@@ -174,7 +188,7 @@ impl Upstream {
     #[must_use]
     pub const fn protocol(&self) -> UpstreamProtocol {
         match (self.version, self.scheme) {
-            (HttpVersion::Http1, _) | (HttpVersion::Http2, Scheme::Tcp | Scheme::Tls) => {
+            (HttpVersion::Http1, _) | (HttpVersion::Http2, Scheme::Tcp | Scheme::Tls | Scheme::Udp) => {
                 UpstreamProtocol::Http1
             }
             (HttpVersion::Http2, Scheme::Http) => UpstreamProtocol::H2c,
@@ -205,6 +219,7 @@ impl Upstream {
             Scheme::Http | Scheme::Https => EndpointKind::Http,
             Scheme::Tcp => EndpointKind::Tcp,
             Scheme::Tls => EndpointKind::Tls,
+            Scheme::Udp => EndpointKind::Udp,
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Settings {
     pub reserved: Vec<Hostname>,
     /// The public ports of tcp endpoints. None: there are no such endpoints.
     pub tcp_ports: Option<PortRange>,
+    /// The public ports of udp endpoints, apart from those: a number may be in both. None: there are no such endpoints.
+    pub udp_ports: Option<PortRange>,
     /// The nodes that agents dial, in order of preference.
     pub nodes: Vec<NodeAddress>,
     /// PEM certificates that the nodes' certificates lead to. Empty: those that the exchange was made over.

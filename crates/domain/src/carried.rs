@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub struct Carried {
     /// HTTP requests that the upstream answered.
     pub requests: u64,
-    /// Connections whose bytes passed as they are: upgraded ones, TCP and TLS.
+    /// Connections whose bytes passed as they are: upgraded ones, TCP and TLS; and flows of datagrams.
     pub connections: u64,
     /// Bytes from visitors to upstreams.
     pub in_bytes: u64,

@@ -14,6 +14,8 @@ pub enum EndpointKind {
     Tcp,
     /// The bytes of TLS connections, found by the host name in their handshake. Only the agent's side has the key.
     Tls,
+    /// UDP datagrams, on a public port of the endpoint's own.
+    Udp,
 }
 
 impl EndpointKind {
@@ -24,6 +26,7 @@ impl EndpointKind {
             Self::Http => 1,
             Self::Tcp => 2,
             Self::Tls => 3,
+            Self::Udp => 4,
         }
     }
 
@@ -34,6 +37,7 @@ impl EndpointKind {
             1 => Some(Self::Http),
             2 => Some(Self::Tcp),
             3 => Some(Self::Tls),
+            4 => Some(Self::Udp),
             _ => None,
         }
     }
@@ -41,7 +45,7 @@ impl EndpointKind {
     /// Whether visitors find such an endpoint by a public port of its own.
     #[must_use]
     pub const fn has_port(self) -> bool {
-        matches!(self, Self::Tcp)
+        matches!(self, Self::Tcp | Self::Udp)
     }
 }
 
@@ -51,6 +55,7 @@ impl fmt::Display for EndpointKind {
             Self::Http => "http",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Udp => "udp",
         })
     }
 }

@@ -25,7 +25,10 @@ impl PortSlot {
         let slots = (0..SLOTS).map(|n| FIRST + (start + n) % SLOTS * PORTS);
         let mut free = slots.filter_map(|base| {
             let held = UdpSocket::bind(("127.0.0.1", base)).ok()?;
-            let is_free = (base + 1..base + PORTS).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+            let is_free = (base + 1..base + PORTS).all(|port| {
+                let here = ("127.0.0.1", port);
+                TcpListener::bind(here).is_ok() && UdpSocket::bind(here).is_ok()
+            });
             is_free.then_some(Self { _held: held, first: base + 1 })
         });
         free.next().context("no free ports")

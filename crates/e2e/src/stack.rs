@@ -228,7 +228,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
         command.arg("--log").arg(log);
     }
     if let Some(ports) = &options.ports {
-        command.arg("--tcp-ports").arg(ports.range());
+        for flag in ["--tcp-ports", "--udp-ports"] {
+            command.arg(flag).arg(ports.range());
+        }
     }
     if let Some(seconds) = options.drain_timeout {
         command.arg("--drain-timeout").arg(seconds.to_string());

@@ -129,7 +129,10 @@ impl Future for Headerless {
         };
         let stream = this.stream.take();
         match StreamHeader::decode(&bytes) {
-            Ok(header) => Poll::Ready(stream.map(|stream| Arrival { header, stream })),
+            Ok(header) => Poll::Ready(stream.map(|mut stream| {
+                stream.carry(header.kind);
+                Arrival { header, stream }
+            })),
             Err(error) => {
                 tracing::warn!(%error, "stream with an invalid header");
                 give_up(stream, AbortCode::Protocol);

@@ -67,6 +67,12 @@ pub const STREAMS_OPENED_IN_ALL: u64 = 1 << 30;
 /// How long a connection may take none of the bytes that wait for it.
 pub const WRITE_STALL: Duration = Duration::from_secs(30);
 
+/// Room for datagrams that an idle stream keeps: what most networks carry in one piece.
+pub const DATAGRAM_BYTES_KEPT: usize = 2 * 1024;
+
+/// Datagrams that one flow moves in each direction before others get their turn.
+pub const DATAGRAMS_IN_A_ROW: usize = 64;
+
 /// Plaintext of one full TLS record (RFC 8446 section 5.1).
 pub const TLS_RECORD_BYTES: usize = 16_384;
 

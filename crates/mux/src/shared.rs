@@ -206,17 +206,18 @@ impl Seat {
         self.parked().is_reset() || self.shared().is_closed()
     }
 
-    /// How many bytes the next frame may have; `None` while the peer or the connection takes no more. The writer is
-    /// woken when that changes, and the peer is asked.
-    pub(crate) fn room(&self) -> Option<usize> {
+    /// How many bytes the next frame may have; `None` while that is less than `least`, or the connection takes no more.
+    /// The writer is woken when that changes, and the peer is asked.
+    pub(crate) fn room(&self, least: usize) -> Option<usize> {
         if self.parked().is_queue_full(self.shared().queue_frames_max()) {
             return None;
         }
         let bytes = self.parked().bytes_sendable();
-        if bytes == 0 && self.parked().owe_question() {
+        let is_enough = bytes > 0 && bytes >= least;
+        if !is_enough && self.parked().owe_question() {
             self.owe();
         }
-        (bytes > 0).then_some(bytes)
+        is_enough.then_some(bytes)
     }
 
     /// Lets the peer send so many bytes more.

@@ -13,7 +13,7 @@ use std::{
 use adit_wire::{
     limits::EARLY_BYTES_MAX,
     record::{AbortCode, RecordHeader},
-    stream::{STREAM_HEADER_LEN, StreamHeader},
+    stream::{STREAM_HEADER_LEN, StreamHeader, StreamKind},
 };
 use futures::AsyncWrite as _;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
@@ -24,7 +24,7 @@ pub(crate) use packets::{Block, Packets};
 use crate::{
     shared::Seat,
     stream::{
-        inbound::Inbound,
+        inbound::{Carries, Inbound},
         outbound::{Outbound, Phase},
         window::Window,
     },
@@ -68,7 +68,13 @@ impl Stream {
     /// first bytes only, and a new stream always has room for them.
     pub(crate) fn open(raw: yamux::Stream, seat: Seat, header: &StreamHeader) -> Result<Self, StreamError> {
         let inbound = Inbound::of_opener(Window::new());
-        let mut stream = Self::new(raw, seat, inbound, (Phase::Open, Some(EARLY_BYTES_MAX)));
+        let early_left = match Carries::of(header.kind) {
+            Carries::Bytes => Some(EARLY_BYTES_MAX),
+            // The first credit is bound enough: nobody resends what an agent did not pass on.
+            Carries::Datagrams => None,
+        };
+        let mut stream = Self::new(raw, seat, inbound, (Phase::Open, early_left));
+        stream.carry(header.kind);
         stream.send_now(&header.encode())?;
         Ok(stream)
     }
@@ -90,6 +96,11 @@ impl Stream {
     ) -> Self {
         let outbound = Outbound::new(phase, early_left, seat.shared());
         Self { raw, seat, inbound, outbound }
+    }
+
+    /// The header has said what the stream is made of.
+    pub(crate) fn carry(&mut self, kind: StreamKind) {
+        self.inbound.carry(Carries::of(kind));
     }
 
     fn send_now(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
@@ -133,6 +144,7 @@ impl Stream {
             return Err(StreamError::NotWritable);
         }
         if answer == Answer::Dialled
+            && self.inbound.carries() == Carries::Bytes
             && let Err(error) = self.inbound.set_early_aside((&mut self.raw, &self.seat))
         {
             self.outbound.abort_now(AbortCode::Protocol, (&mut self.raw, &self.seat));
@@ -157,10 +169,44 @@ impl Stream {
     /// Waits until data can be looked at with [`Stream::data`]. `false`: the peer has ended its direction.
     pub(crate) fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, StreamError>> {
         let polled = self.inbound.poll_data(cx, (&mut self.raw, &self.seat));
+        self.accuse();
+        polled
+    }
+
+    /// Tells a peer that has broken the protocol.
+    fn accuse(&mut self) {
         if self.inbound.is_violated() {
             self.outbound.abort_now(AbortCode::Protocol, (&mut self.raw, &self.seat));
         }
+    }
+
+    /// Waits until a datagram can be looked at with [`Stream::datagram`].
+    pub(crate) fn poll_datagram(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
+        let polled = self.inbound.poll_datagram(cx, (&mut self.raw, &self.seat));
+        self.accuse();
         polled
+    }
+
+    pub(crate) fn datagram(&self) -> &[u8] {
+        self.inbound.datagram()
+    }
+
+    pub(crate) fn consume_datagram(&mut self) {
+        self.inbound.consume_datagram();
+    }
+
+    /// Moves one datagram of `io` into the stream, once the one before it is on its way.
+    pub(crate) fn poll_send_from<I: DatagramIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut I,
+    ) -> Poll<Result<(), FromIoError>> {
+        ready!(self.poll_drain(cx)).map_err(FromIoError::Stream)?;
+        ready!(self.outbound.poll_stage_datagram(cx, io)).map_err(FromIoError::Io)?;
+        match self.poll_drain(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(FromIoError::Stream(error))),
+            _ => Poll::Ready(Ok(())),
+        }
     }
 
     pub(crate) fn data(&self) -> &[u8] {
@@ -196,7 +242,7 @@ impl Stream {
     }
 
     fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), StreamError>> {
-        if self.outbound.phase() != Phase::Open {
+        if self.outbound.phase() != Phase::Open || self.inbound.carries() != Carries::Bytes {
             return Poll::Ready(Err(StreamError::NotWritable));
         }
         ready!(self.poll_early_room(cx))?;
@@ -244,6 +290,23 @@ impl Drop for Stream {
             let _ = Pin::new(&mut self.raw).poll_close(&mut Context::from_waker(Waker::noop()));
         }
     }
+}
+
+/// Where the datagrams of one flow come from and go to.
+pub trait DatagramIo {
+    /// Appends the next datagram for the stream to `datagram`, which is not empty; at most
+    /// [`DATAGRAM_BYTES_MAX`](adit_wire::limits::DATAGRAM_BYTES_MAX) bytes. It is asked for one when all before it are on
+    /// their way.
+    ///
+    /// # Errors
+    /// None will come any more.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, datagram: &mut Vec<u8>) -> Poll<io::Result<()>>;
+
+    /// Sends a datagram of the stream, or drops it: UDP promises nothing. Called again with the same one while pending.
+    fn poll_send(&mut self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<()>;
+
+    /// The agent can send to its upstream. Told once.
+    fn reached(&mut self) {}
 }
 
 /// Which side failed while bytes were moved from one to the other.
@@ -326,7 +389,7 @@ impl AsyncWrite for Stream {
     /// Sends *end*: this direction is complete. Reading goes on.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.outbound.phase() == Phase::OwesAnswer {
+        if this.outbound.phase() == Phase::OwesAnswer || this.inbound.carries() != Carries::Bytes {
             return Poll::Ready(Err(StreamError::NotWritable.into()));
         }
         this.poll_end(cx).map_err(io::Error::from)

@@ -86,12 +86,22 @@ pub async fn dial(host: &str, port: u16, deadline: Instant) -> Result<TcpStream,
     timeout_at(deadline, connect(host, port)).await.map_err(|_elapsed| late())?
 }
 
+/// The addresses of `host`, as [`dial`] would try them: at least one, at most [`DIAL_ADDRESSES_MAX`].
+///
+/// # Errors
+/// The name has no address, or `deadline` passed.
+pub async fn addresses(host: &str, port: u16, deadline: Instant) -> Result<Vec<SocketAddr>, DialError> {
+    let late = || DialError::Deadline { host: host.to_owned(), port };
+    timeout_at(deadline, found(host, port)).await.map_err(|_elapsed| late())?
+}
+
+async fn found(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+    let resolved = resolve(host, port).await;
+    resolved.map(in_turn).map_err(|source| DialError::Resolve { host: host.to_owned(), source })
+}
+
 async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let addresses = match resolve(host, port).await {
-        Ok(addresses) => in_turn(addresses),
-        Err(source) => return Err(DialError::Resolve { host: host.to_owned(), source }),
-    };
-    match first_of(addresses).await {
+    match first_of(found(host, port).await?).await {
         Ok(stream) => {
             socket::tune_dialled(&stream);
             Ok(stream)

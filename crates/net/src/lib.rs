@@ -15,3 +15,4 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod socket;
 pub mod tls;
+pub mod udp;

@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Connections that wait in the kernel for a listener to accept them. The system may cap it lower.
 pub const LISTEN_BACKLOG: u32 = 1024;
 
+/// What is asked for as the kernel's buffer of a public UDP port: bursts of many visitors wait there. The system may cap it
+/// lower.
+pub const UDP_RECEIVE_BYTES: usize = 1024 * 1024;
+
 /// Pause after an accept that failed for lack of descriptors or memory. The listener stays readable meanwhile, so
 /// without a pause the loop would spin.
 pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);

@@ -30,6 +30,18 @@ pub enum BindError {
     Other(SocketAddr, #[source] io::Error),
 }
 
+impl BindError {
+    /// What the system's error means.
+    pub(crate) fn of(address: SocketAddr, error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::AddrInUse => Self::InUse(address, error),
+            ErrorKind::PermissionDenied => Self::NotAllowed(address, error),
+            ErrorKind::AddrNotAvailable => Self::NotHere(address, error),
+            _ => Self::Other(address, error),
+        }
+    }
+}
+
 /// Where connections come from.
 pub trait Listen: Send + Sync + 'static {
     /// What comes.
@@ -52,12 +64,7 @@ impl Listen for TcpListener {
 /// # Errors
 /// Says why the address is not available and what to do.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    listen(address).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => BindError::InUse(address, error),
-        ErrorKind::PermissionDenied => BindError::NotAllowed(address, error),
-        ErrorKind::AddrNotAvailable => BindError::NotHere(address, error),
-        _ => BindError::Other(address, error),
-    })
+    listen(address).map_err(|error| BindError::of(address, error))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -21,6 +21,7 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 use crate::clock::{Clock, wall_clock};
+use crate::flows::Flows;
 use crate::follow;
 use crate::handshakes::Handshakes;
 use crate::hold::Holds;
@@ -204,6 +205,7 @@ impl Builder {
                 &self.trusted_proxies,
             ),
             shares: Shares::new(mux.budget.clone()),
+            flows: Arc::new(Flows::new()),
             overload: Arc::default(),
             handshakes: Handshakes::default(),
             holds: Holds::new(Instant::now()),
@@ -288,7 +290,7 @@ impl Server {
     /// Visitors first: their requests still need the sessions.
     async fn drain(self, mut shutdown: Shutdown, deadline: Duration) {
         self.sessions.drain();
-        self.node.ports.close_all();
+        self.node.ports.drain_all();
         // Idle upstream connections have no request to finish.
         self.node.routes.tunnels().iter().for_each(|tunnel| tunnel.pool.clear());
         let visitors = &self.node.visitor_tasks;

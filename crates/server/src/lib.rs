@@ -11,6 +11,7 @@ mod builder;
 mod choice;
 mod clock;
 mod flow;
+mod flows;
 mod follow;
 mod handshakes;
 mod health;

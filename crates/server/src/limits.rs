@@ -41,6 +41,62 @@ pub const REQUESTS_PER_TENANT_MAX: usize = 1_250;
 /// not all that the tenant may have.
 pub const REQUESTS_PER_ENDPOINT_MAX: usize = 1_100;
 
+/// Flows of datagrams to one endpoint: half of the streams that its tenant may hold. Datagrams of further visitors are
+/// dropped.
+pub const FLOWS_PER_ENDPOINT_MAX: usize = 600;
+
+/// Flows to one tenant's endpoints, per node.
+pub const FLOWS_PER_TENANT_MAX: usize = 900;
+
+/// Flows per node: visitors' addresses can be forged, so all of them together get half of the memory for streams.
+pub const FLOWS_MAX: usize = 2_500;
+
+/// Flows from one source address (IPv6: per /64), per node.
+pub const FLOWS_PER_ADDRESS_MAX: u32 = 256;
+
+/// New flows that one source address may begin at once.
+pub const NEW_FLOWS_BURST: u32 = 256;
+
+/// Time after which it may begin one more.
+pub const NEW_FLOWS_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Source addresses whose new flows are counted.
+pub const NEW_FLOWS_ADDRESSES_MAX: usize = 10_000;
+
+/// How long a flow may be silent whose visitor has not said anything since it was answered first: long enough for a slow
+/// answer, and not long enough to keep a place for each question to a name server.
+pub const FLOW_QUESTION_IDLE: Duration = Duration::from_secs(10);
+
+/// How long any other flow may be silent, both ways (RFC 4787, section 4.3).
+pub const FLOW_CONVERSATION_IDLE: Duration = Duration::from_mins(2);
+
+/// How long a flow may be silent while the node drains.
+pub const FLOW_DRAINING_IDLE: Duration = Duration::from_millis(500);
+
+/// Datagrams of one flow that wait for its agent; further ones are dropped.
+pub const DATAGRAMS_QUEUED_MAX: usize = 128;
+
+/// What they may come to in bytes, each counted with [`DATAGRAM_COST_BYTES`] more.
+pub const DATAGRAM_BYTES_PER_FLOW_MAX: usize = 256 * 1024;
+
+/// What the datagrams that wait may come to for one tenant, per node.
+pub const DATAGRAM_BYTES_PER_TENANT_MAX: usize = 4 * 1024 * 1024;
+
+/// What they may come to per node.
+pub const DATAGRAM_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a datagram that waits takes beside its bytes.
+pub const DATAGRAM_COST_BYTES: usize = 64;
+
+/// Datagrams that are read from a public port in a row before others get their turn.
+pub const DATAGRAMS_READ_IN_A_ROW: usize = 64;
+
+/// Pause after reading from a public port has failed.
+pub const DATAGRAM_READ_BACKOFF: Duration = Duration::from_millis(100);
+
+/// How often the log tells at most that datagrams of an endpoint were dropped.
+pub const DROPS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
 /// Prefaces of agents that are checked at once after a pause, per node. Checking one costs two signatures.
 pub const AGENT_HANDSHAKES_BURST: u32 = 500;
 

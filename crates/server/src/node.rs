@@ -14,6 +14,7 @@ use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 
 use crate::clock::Clock;
+use crate::flows::Flows;
 use crate::handshakes::Handshakes;
 use crate::hold::Holds;
 use crate::known::KnownNames;
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     pub(crate) known: KnownNames,
     /// What tenants and endpoints may use.
     pub(crate) shares: Shares,
+    /// What flows of datagrams may use.
+    pub(crate) flows: Arc<Flows>,
     /// Whether there is room for new work.
     pub(crate) overload: Arc<Overload>,
     /// How fast agents may come.
@@ -80,7 +83,9 @@ impl Node {
     pub(crate) fn public_url(&self, claimed: &Claimed) -> String {
         let Claimed { hostname, kind, port, .. } = claimed;
         match (kind, port, self.public_port) {
-            (EndpointKind::Tcp, Some(port), _) => format!("tcp://{}:{port}", resolvable(hostname)),
+            (EndpointKind::Tcp | EndpointKind::Udp, Some(port), _) => {
+                format!("{kind}://{}:{port}", resolvable(hostname))
+            }
             (EndpointKind::Tls, _, port) => format!("tls://{hostname}:{port}"),
             (_, _, 443) => format!("https://{hostname}"),
             (_, _, port) => format!("https://{hostname}:{port}"),

@@ -17,9 +17,12 @@ pub(crate) struct Places {
     taken: AtomicUsize,
 }
 
-/// One place. Dropping it gives it back.
+/// One place, or several that were taken together. Dropping it gives them back.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Places>);
+pub(crate) struct Place {
+    places: Arc<Places>,
+    count: usize,
+}
 
 impl Places {
     /// All free.
@@ -42,9 +45,17 @@ impl Places {
     /// # Errors
     /// [`NoPlace`] when all are taken.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Place, NoPlace> {
-        let one_more = |taken: usize| (taken < self.max()).then(|| taken.saturating_add(1));
-        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, one_more) {
-            Ok(_) => Ok(Place(Arc::clone(self))),
+        self.take_some(1)
+    }
+
+    /// Takes so many at once, or none.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when fewer are left.
+    pub(crate) fn take_some(self: &Arc<Self>, count: usize) -> Result<Place, NoPlace> {
+        let more = |taken: usize| taken.checked_add(count).filter(|taken| *taken <= self.max());
+        match self.taken.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more) {
+            Ok(_) => Ok(Place { places: Arc::clone(self), count }),
             Err(_) => Err(NoPlace),
         }
     }
@@ -52,7 +63,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.places.taken.fetch_sub(self.count, Ordering::AcqRel);
     }
 }
 

@@ -7,8 +7,7 @@ use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adit_domain::id::EndpointId;
-use adit_net::accept::{AcceptLoop, Accepted, Gate};
-use adit_net::listen::{self, BindError};
+use adit_net::listen::BindError;
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::Tasks;
 use thiserror::Error;
@@ -57,48 +56,42 @@ pub(crate) enum OpenError {
     Closed,
 }
 
-/// What a listener needs besides its port.
-pub(crate) struct Site {
-    pub(crate) name: &'static str,
-    pub(crate) gate: Gate,
-    pub(crate) tasks: Tasks,
-}
-
 impl Ports {
     /// No listeners yet. They will be at this address.
     pub(crate) fn new(ip: IpAddr) -> Self {
         Self { ip, table: Arc::default() }
     }
 
-    /// Listens on an endpoint's port, unless it does so already. Each connection goes to `serve`.
-    pub(crate) async fn open<H, F>(
+    /// Listens on an endpoint's port, unless it does so already. `listen` binds it, and what it returns serves visitors as
+    /// a task of `tasks` until it is told to drain or stop; a stopped one closes the port at once.
+    pub(crate) async fn open<L, F>(
         &self,
         endpoint: EndpointId,
         port: NonZeroU16,
-        site: Site,
-        serve: H,
+        tasks: &Tasks,
+        listen: L,
     ) -> Result<(), OpenError>
     where
-        H: Fn(Accepted) -> F + Clone + Send + Sync + 'static,
+        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError>,
         F: Future<Output = ()> + Send + 'static,
     {
         let deadline = Instant::now() + PORT_OPEN_DEADLINE;
         loop {
-            let Some(mut earlier) = self.try_open(endpoint, port, &site, &serve)? else { return Ok(()) };
+            let Some(mut earlier) = self.try_open(endpoint, port, tasks, &listen)? else { return Ok(()) };
             timeout_at(deadline, earlier.stopped()).await.map_err(|_| OpenError::Deadline(port))?;
         }
     }
 
     /// Returns what to wait for, if an earlier listener has not ended yet.
-    fn try_open<H, F>(
+    fn try_open<L, F>(
         &self,
         endpoint: EndpointId,
         port: NonZeroU16,
-        site: &Site,
-        serve: &H,
+        tasks: &Tasks,
+        listen: &L,
     ) -> Result<Option<Shutdown>, OpenError>
     where
-        H: Fn(Accepted) -> F + Clone + Send + Sync + 'static,
+        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError>,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut state = self.table.lock();
@@ -113,15 +106,12 @@ impl Ports {
             Entry::Occupied(_) => return Ok(None),
             Entry::Vacant(vacant) => vacant,
         };
-        let listener = listen::bind(SocketAddr::new(self.ip, port.get()))?;
         let ((trigger, shutdown), (end, gone)) = (Shutdown::new(), Shutdown::new());
+        let serving = listen(SocketAddr::new(self.ip, port.get()), shutdown)?;
         let place = Place { table: Arc::clone(&self.table), endpoint, _end: end };
-        let (gate, tasks) = (site.gate.clone(), site.tasks.clone());
-        let accepting = AcceptLoop { name: site.name, listener, gate, tasks };
-        let serve = serve.clone();
-        site.tasks.spawn("public port", async move {
+        tasks.spawn("public port", async move {
             let _place = place;
-            accepting.run(shutdown, serve).await;
+            serving.await;
         });
         vacant.insert(Listening { port, trigger, is_closing: false, gone });
         Ok(None)
@@ -138,18 +128,18 @@ impl Ports {
         }
     }
 
-    /// Closes every port, for good.
-    pub(crate) fn close_all(&self) {
+    /// Nothing new comes in at any port, for good.
+    pub(crate) fn drain_all(&self) {
         let mut state = self.table.lock();
         state.is_closed = true;
-        state.listening.values_mut().for_each(Listening::close);
+        state.listening.values_mut().for_each(|held| held.trigger.drain());
     }
 }
 
 impl Listening {
     fn close(&mut self) {
         self.is_closing = true;
-        self.trigger.drain();
+        self.trigger.stop();
     }
 }
 
@@ -180,11 +170,12 @@ mod tests {
     use std::num::NonZeroU16;
 
     use adit_domain::id::EndpointId;
-    use adit_net::accept::{ConnectionLimits, Gate};
+    use adit_net::accept::{AcceptLoop, ConnectionLimits, Gate};
+    use adit_net::listen;
     use adit_process::tasks::Tasks;
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::{OpenError, Ports, Site};
+    use super::{OpenError, Ports};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -195,9 +186,14 @@ mod tests {
     }
 
     async fn open(ports: &Ports, endpoint: EndpointId, port: NonZeroU16) -> Result<(), OpenError> {
-        let gate = Gate::new(ConnectionLimits { connections_max: 8, per_address_max: 8 });
-        let site = Site { name: "test", gate, tasks: Tasks::new("test") };
-        ports.open(endpoint, port, site, |_| std::future::ready(())).await
+        let tasks = Tasks::new("test");
+        let listen = |address, shutdown| {
+            let gate = Gate::new(ConnectionLimits { connections_max: 8, per_address_max: 8 });
+            let listener = listen::bind(address)?;
+            let accepting = AcceptLoop { name: "test", listener, gate, tasks: tasks.clone() };
+            Ok(accepting.run(shutdown, |_| std::future::ready(())))
+        };
+        ports.open(endpoint, port, &tasks, listen).await
     }
 
     async fn answers(port: NonZeroU16) -> bool {
@@ -245,7 +241,7 @@ mod tests {
     async fn nothing_is_opened_while_the_node_drains() {
         let (ports, endpoint, port) = (Ports::new(HERE), EndpointId::new(), free_port().await);
         open(&ports, endpoint, port).await.unwrap();
-        ports.close_all();
+        ports.drain_all();
         assert!(matches!(open(&ports, EndpointId::new(), port).await, Err(OpenError::Closed)));
         while answers(port).await {
             tokio::task::yield_now().await;

@@ -4,10 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_domain::Hostname;
 use adit_domain::id::{EndpointId, InstanceId, RequestId};
-use adit_domain::{EndpointKind, Hostname};
 use adit_mux::Answer;
-use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
 use futures::stream::{self, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -139,23 +138,12 @@ struct Lost;
 async fn takes_a_connection(tunnel: &Tunnel, route: &Route) -> Result<bool, Lost> {
     /// How long the upstream may take to end its side.
     const END_WITHIN: Duration = Duration::from_secs(1);
-    let header = StreamHeader {
-        version: STREAM_HEADER_VERSION,
-        kind: match route.claimed.kind {
-            EndpointKind::Http => StreamKind::Http,
-            EndpointKind::Tcp => StreamKind::Tcp,
-            EndpointKind::Tls => StreamKind::Tls,
-        },
-        flags: 0,
-        endpoint: route.endpoint(),
-        epoch: route.claimed.epoch,
-        request: RequestId::new(),
-        visitor: ([0_u16; 8], 0).into(),
-    };
+    let header = route.header(RequestId::new(), ([0_u16; 8], 0).into());
     let mut stream = tunnel.session.open(&header).await.map_err(|_| Lost)?;
     if stream.answer().await.map_err(|_| Lost)? != Answer::Dialled {
         return Ok(false);
     }
+    // Datagrams have no end in good order: such a stream is cut.
     if stream.shutdown().await.is_ok() {
         let mut nothing = tokio::io::sink();
         let _ = timeout(END_WITHIN, tokio::io::copy(&mut stream, &mut nothing)).await;

@@ -1,11 +1,13 @@
 //! Which tunnels serve which host name, right now, on this node.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use adit_authority::Claimed;
-use adit_domain::id::{EndpointId, InstanceId, SessionId};
+use adit_domain::id::{EndpointId, InstanceId, RequestId, SessionId};
 use adit_domain::{Hostname, Pooling, Sticky};
+use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader};
 use thiserror::Error;
 
 use crate::balance::{self, Candidate, Turn};
@@ -157,6 +159,19 @@ impl Route {
     fn new(claimed: &Claimed, meter: Arc<Meter>, (share, place): (Arc<EndpointShare>, Arc<Place>)) -> Self {
         let turn = Arc::new(Turn::new());
         Self { claimed: claimed.clone(), meter, share, place, members: Vec::new(), turn }
+    }
+
+    /// What a stream for this route begins with.
+    pub(crate) fn header(&self, request: RequestId, visitor: SocketAddr) -> StreamHeader {
+        StreamHeader {
+            version: STREAM_HEADER_VERSION,
+            kind: self.claimed.kind.into(),
+            flags: 0,
+            endpoint: self.endpoint(),
+            epoch: self.claimed.epoch,
+            request,
+            visitor,
+        }
     }
 
     /// The endpoint that this route serves.

@@ -1,24 +1,53 @@
 //! An endpoint begins and ends to be served here: its route, and the public port that it may have.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::EndpointKind;
 use adit_domain::id::SessionId;
+use adit_domain::{EndpointKind, Hostname};
+use adit_net::accept::AcceptLoop;
+use adit_net::listen::{self, BindError};
+use adit_process::shutdown::Shutdown;
 use tokio::time::{interval, timeout};
 
 use crate::limits::{CLAIM_DEADLINE, PORT_RENEWAL_INTERVAL};
 use crate::node::Node;
-use crate::ports::{OpenError, Site};
+use crate::ports::OpenError;
 use crate::visitor::raw;
+use crate::visitor::udp::Port;
 
 /// Lets visitors in: opens the port of an endpoint that has one. Its route is there already.
 pub(crate) async fn open(node: &Arc<Node>, claimed: &Claimed) -> Result<(), OpenError> {
-    let (EndpointKind::Tcp, Some(port)) = (claimed.kind, claimed.port) else { return Ok(()) };
-    let site = Site { name: "tcp visitor", gate: node.gate.clone(), tasks: node.visitor_tasks.clone() };
-    let (on, hostname) = (Arc::clone(node), claimed.hostname.clone());
-    let serve = move |accepted| raw::serve(Arc::clone(&on), hostname.clone(), accepted);
-    node.ports.open(claimed.endpoint, port, site, serve).await
+    let Some(port) = claimed.port else { return Ok(()) };
+    let (endpoint, tasks) = (claimed.endpoint, &node.visitor_tasks);
+    match claimed.kind {
+        EndpointKind::Http | EndpointKind::Tls => Ok(()),
+        EndpointKind::Tcp => {
+            let listen = |address, shutdown| accepting(node, &claimed.hostname, address, shutdown);
+            node.ports.open(endpoint, port, tasks, listen).await
+        }
+        EndpointKind::Udp => {
+            let listen = |address, shutdown| {
+                let socket = adit_net::udp::bind(address)?;
+                Ok(Port::new(Arc::clone(node), claimed.hostname.clone(), socket).run(shutdown))
+            };
+            node.ports.open(endpoint, port, tasks, listen).await
+        }
+    }
+}
+
+/// Takes the connections at a tcp endpoint's port.
+fn accepting(
+    node: &Arc<Node>,
+    hostname: &Hostname,
+    address: SocketAddr,
+    shutdown: Shutdown,
+) -> Result<impl Future<Output = ()> + Send + 'static, BindError> {
+    let (gate, tasks) = (node.gate.clone(), node.visitor_tasks.clone());
+    let accepting = AcceptLoop { name: "tcp visitor", listener: listen::bind(address)?, gate, tasks };
+    let (on, hostname) = (Arc::clone(node), hostname.clone());
+    Ok(accepting.run(shutdown, move |accepted| raw::serve(Arc::clone(&on), hostname.clone(), accepted)))
 }
 
 /// Takes the tunnel of one session off an endpoint, and closes its port with the last. Returns whether it was the last.

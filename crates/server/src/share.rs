@@ -13,7 +13,8 @@ use thiserror::Error;
 
 use crate::flow::Flow;
 use crate::limits::{
-    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
+    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
+    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
     REQUESTS_PER_TENANT_MAX, STREAM_BYTES_PER_TENANT_PERCENT,
 };
 use crate::places::{NoPlace, Place, Places};
@@ -34,6 +35,8 @@ pub(crate) struct TenantShare {
     /// Requests that are refused and leave their connection open.
     refusals: Flow,
     idle_ms: AtomicU64,
+    flows: Arc<Places>,
+    datagram_bytes: Arc<Places>,
     streams: Budget,
 }
 
@@ -42,6 +45,7 @@ pub(crate) struct TenantShare {
 pub(crate) struct EndpointShare {
     tenant: Arc<TenantShare>,
     requests: Arc<Places>,
+    flows: Arc<Places>,
 }
 
 /// A request's places. It keeps them until its response has ended.
@@ -91,6 +95,8 @@ impl TenantShare {
             new_connections: Flow::new(),
             new_requests: Flow::new(),
             refusals: Flow::new(),
+            flows: Places::new(FLOWS_PER_TENANT_MAX),
+            datagram_bytes: Places::new(DATAGRAM_BYTES_PER_TENANT_MAX),
             idle_ms: AtomicU64::new(0),
             streams,
         }
@@ -114,6 +120,7 @@ impl TenantShare {
         self.sessions.hold_to(sessions_max.into());
         self.endpoints.hold_to(endpoints_max.into());
         self.connections.hold_to(CONNECTIONS_PER_TENANT_MAX.min(connections_max.into()));
+        self.flows.hold_to(FLOWS_PER_TENANT_MAX.min(connections_max.into()));
         self.requests.hold_to(REQUESTS_PER_TENANT_MAX.min(requests_max.into()));
         for flow in [&self.new_connections, &self.new_requests, &self.refusals] {
             flow.hold_to(arrivals_per_s_max.into());
@@ -144,7 +151,8 @@ impl TenantShare {
 impl EndpointShare {
     /// An endpoint of a tenant.
     pub(crate) fn new(tenant: Arc<TenantShare>) -> Arc<Self> {
-        Arc::new(Self { tenant, requests: Places::new(REQUESTS_PER_ENDPOINT_MAX) })
+        let (requests, flows) = (Places::new(REQUESTS_PER_ENDPOINT_MAX), Places::new(FLOWS_PER_ENDPOINT_MAX));
+        Arc::new(Self { tenant, requests, flows })
     }
 
     /// A place for the endpoint among those of its tenant that are served.
@@ -190,6 +198,19 @@ impl EndpointShare {
     /// How long there may be silence where silence is not yet an error.
     pub(crate) fn idle_max(&self) -> Duration {
         Duration::from_millis(self.tenant.idle_ms.load(Ordering::Relaxed)).min(IDLE_MAX)
+    }
+
+    /// Lets one more flow of datagrams in.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when the endpoint or its tenant has as many as it may.
+    pub(crate) fn flow(&self) -> Result<[Place; 2], NoPlace> {
+        Ok([self.flows.take()?, self.tenant.flows.take()?])
+    }
+
+    /// Memory for datagrams that wait for agents, of all the tenant's flows.
+    pub(crate) fn datagram_bytes(&self) -> &Arc<Places> {
+        &self.tenant.datagram_bytes
     }
 }
 

@@ -11,6 +11,7 @@ mod search;
 mod sending;
 mod streaming;
 mod tries;
+pub(crate) mod udp;
 mod upgrade;
 mod upstream;
 

@@ -29,6 +29,13 @@ pub const MESSAGE_BYTES_MAX: usize = 256;
 /// Payload of one *data* record in bytes: with its header (4) and yamux's (12) it fills one TLS record of 16,384 bytes.
 pub const RECORD_DATA_BYTES_MAX: usize = 16_368;
 
+/// Payload of one *datagram* record in bytes: the most that UDP carries over IPv4 (65,535 less the headers of both).
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
+
+/// What the largest datagram takes from the credit of its stream, in as few frames of yamux as it fits. Whoever has read
+/// everything lets the other side have at least so much: a datagram is begun only with credit for all of it.
+pub const DATAGRAM_CREDIT_BYTES: usize = 65_831;
+
 /// Bytes that the node may send on a data stream before the agent said whether it reached the upstream.
 pub const EARLY_BYTES_MAX: usize = 65_536;
 

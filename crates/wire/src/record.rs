@@ -1,11 +1,11 @@
 //! Records: the pieces in which bytes travel on a data stream once its header was sent.
 //!
-//! `kind u8 | reserved u8 = 0 | body length u16`, then the body. Only *data* and *abort* have a body.
+//! `kind u8 | reserved u8 = 0 | body length u16`, then the body. Only *data*, *datagram* and *abort* have a body.
 
 use thiserror::Error;
 
 use crate::codes::codes;
-use crate::limits::RECORD_DATA_BYTES_MAX;
+use crate::limits::{DATAGRAM_BYTES_MAX, RECORD_DATA_BYTES_MAX};
 
 /// Length of a record's header in bytes.
 pub const RECORD_HEADER_LEN: usize = 4;
@@ -35,6 +35,8 @@ pub enum RecordKind {
     Refused,
     /// From the agent: the upstream did not answer the connection in time; it saw none of the stream's bytes.
     TimedOut,
+    /// One whole datagram of the visitor or of the upstream.
+    Datagram,
 }
 
 impl RecordKind {
@@ -49,6 +51,7 @@ impl RecordKind {
             Self::Dialled => 5,
             Self::Refused => 6,
             Self::TimedOut => 7,
+            Self::Datagram => 8,
         }
     }
 
@@ -63,6 +66,7 @@ impl RecordKind {
             5 => Some(Self::Dialled),
             6 => Some(Self::Refused),
             7 => Some(Self::TimedOut),
+            8 => Some(Self::Datagram),
             _ => None,
         }
     }
@@ -146,6 +150,16 @@ impl RecordHeader {
         Ok(Self { kind: RecordKind::Data, len })
     }
 
+    /// The header of a *datagram* record with `len` bytes of body.
+    ///
+    /// # Errors
+    /// [`RecordError::Length`] if `len` is more than [`DATAGRAM_BYTES_MAX`].
+    pub fn datagram(len: usize) -> Result<Self, RecordError> {
+        let wire = u16::try_from(len).ok().filter(|_| len <= DATAGRAM_BYTES_MAX);
+        let len = wire.ok_or(RecordError::Length { kind: RecordKind::Datagram.code(), len })?;
+        Ok(Self { kind: RecordKind::Datagram, len })
+    }
+
     /// What the record says.
     #[must_use]
     pub const fn kind(self) -> RecordKind {
@@ -178,6 +192,7 @@ impl RecordHeader {
         }
         let fits = match known {
             RecordKind::Data => (1..=RECORD_DATA_BYTES_MAX).contains(&usize::from(len)),
+            RecordKind::Datagram => usize::from(len) <= DATAGRAM_BYTES_MAX,
             RecordKind::Abort => len == ABORT_BODY_LEN_WIRE,
             _ => len == 0,
         };

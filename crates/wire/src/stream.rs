@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use adit_domain::Epoch;
 use adit_domain::id::{EndpointId, RequestId};
+use adit_domain::{EndpointKind, Epoch};
 use bincode::{Decode, Encode};
 use thiserror::Error;
 
@@ -24,6 +24,8 @@ pub enum StreamKind {
     Tcp,
     /// The bytes of one TLS connection that the node does not terminate.
     Tls,
+    /// One flow: the datagrams of one visitor's address and port, and the answers to it.
+    Udp,
 }
 
 impl StreamKind {
@@ -34,6 +36,7 @@ impl StreamKind {
             Self::Http => 1,
             Self::Tcp => 2,
             Self::Tls => 3,
+            Self::Udp => 4,
         }
     }
 
@@ -44,7 +47,20 @@ impl StreamKind {
             1 => Some(Self::Http),
             2 => Some(Self::Tcp),
             3 => Some(Self::Tls),
+            4 => Some(Self::Udp),
             _ => None,
+        }
+    }
+}
+
+impl From<EndpointKind> for StreamKind {
+    /// What the streams of such an endpoint carry.
+    fn from(kind: EndpointKind) -> Self {
+        match kind {
+            EndpointKind::Http => Self::Http,
+            EndpointKind::Tcp => Self::Tcp,
+            EndpointKind::Tls => Self::Tls,
+            EndpointKind::Udp => Self::Udp,
         }
     }
 }

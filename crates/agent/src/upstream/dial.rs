@@ -65,7 +65,7 @@ impl Dialler {
     pub(crate) fn new(upstream: Upstream, network: Arc<dyn Dial>) -> Result<Self, TlsConfigError> {
         let protocols = [if upstream.protocol() == UpstreamProtocol::H2 { HTTP2 } else { HTTP1 }];
         let tls = match upstream.scheme() {
-            Scheme::Http | Scheme::Tcp | Scheme::Tls => None,
+            Scheme::Http | Scheme::Tcp | Scheme::Tls | Scheme::Udp => None,
             Scheme::Https if upstream.is_loopback() => Some(any_certificate::client(&protocols)?),
             Scheme::Https => Some(tls::http_client(&Roots::public(), &protocols)?),
         };

@@ -28,8 +28,13 @@ pub(super) fn offer(
 fn range(kind: EndpointKind, settings: &Settings) -> Result<Option<PortRange>, ClaimError> {
     match kind {
         EndpointKind::Http | EndpointKind::Tls => Ok(None),
-        EndpointKind::Tcp => settings.tcp_ports.map(Some).ok_or(ClaimError::KindNotOffered { kind }),
+        EndpointKind::Tcp => offered(kind, settings.tcp_ports),
+        EndpointKind::Udp => offered(kind, settings.udp_ports),
     }
+}
+
+fn offered(kind: EndpointKind, ports: Option<PortRange>) -> Result<Option<PortRange>, ClaimError> {
+    ports.map(Some).ok_or(ClaimError::KindNotOffered { kind })
 }
 
 /// A port of the range, at random.

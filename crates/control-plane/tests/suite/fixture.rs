@@ -108,6 +108,7 @@ pub(crate) fn settings() -> Settings {
         domain: hostname("example.com"),
         reserved: vec![hostname("app.example.com")],
         tcp_ports: Some("20000-20001".parse().unwrap()),
+        udp_ports: Some("20001-20002".parse().unwrap()),
         nodes: vec![NodeAddress {
             host: "node.example.net".into(),
             port: 443,

@@ -31,5 +31,6 @@ mod tcp;
 mod terminate;
 mod tls;
 mod transfers;
+mod udp;
 mod upstreams;
 mod websocket_http2;

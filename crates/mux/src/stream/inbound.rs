@@ -5,11 +5,12 @@ use std::task::{Context, Poll, Waker, ready};
 use adit_wire::{
     limits::EARLY_BYTES_MAX,
     record::{ABORT_BODY_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, abort_code},
-    stream::STREAM_HEADER_LEN,
+    stream::{STREAM_HEADER_LEN, StreamKind},
 };
 use bytes::{Buf as _, BytesMut};
 
 use crate::{
+    limits::DATAGRAM_BYTES_KEPT,
     shared::Seat,
     stream::{
         Answer, StreamError,
@@ -28,6 +29,9 @@ pub(crate) struct Inbound {
     expects: Expects,
     /// Data that came before our own answer; it is read first.
     early: BytesMut,
+    /// What has arrived of the datagram that is being read.
+    datagram: Vec<u8>,
+    carries: Carries,
     window: Window,
 }
 
@@ -35,9 +39,32 @@ pub(crate) struct Inbound {
 #[derive(Debug, Clone, Copy)]
 enum Next {
     Header,
-    Data { bytes_left: usize },
+    Data {
+        bytes_left: usize,
+    },
+    Datagram {
+        bytes_left: usize,
+    },
+    /// A datagram is whole, and nobody has taken it yet.
+    WholeDatagram,
     AbortCode,
     Nothing(Result<(), StreamError>),
+}
+
+/// What a stream is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carries {
+    Bytes,
+    Datagrams,
+}
+
+impl Carries {
+    pub(crate) const fn of(kind: StreamKind) -> Self {
+        match kind {
+            StreamKind::Udp => Self::Datagrams,
+            StreamKind::Http | StreamKind::Tcp | StreamKind::Tls => Self::Bytes,
+        }
+    }
 }
 
 /// Which records have their place now.
@@ -69,8 +96,22 @@ impl Inbound {
             next: Next::Header,
             expects,
             early: BytesMut::new(),
+            datagram: Vec::new(),
+            carries: Carries::Bytes,
             window,
         }
+    }
+
+    /// The header has said what the stream is made of.
+    pub(crate) fn carry(&mut self, carries: Carries) {
+        self.carries = carries;
+        if carries == Carries::Datagrams {
+            self.window.keep_room_for_datagrams();
+        }
+    }
+
+    pub(crate) fn carries(&self) -> Carries {
+        self.carries
     }
 
     /// Reads the block in front of the first record.
@@ -152,11 +193,45 @@ impl Inbound {
         }
     }
 
+    /// Waits until [`Inbound::datagram`] is one. There is no end but an error.
+    pub(crate) fn poll_datagram(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut raw: Raw<'_>,
+    ) -> Poll<Result<(), StreamError>> {
+        loop {
+            match self.next {
+                Next::WholeDatagram => return Poll::Ready(Ok(())),
+                Next::Nothing(end) => return Poll::Ready(Err(end.err().unwrap_or(StreamError::Cut))),
+                _ => ready!(self.poll_step(cx, &mut raw)),
+            }
+        }
+    }
+
+    /// The datagram that has arrived.
+    pub(crate) fn datagram(&self) -> &[u8] {
+        &self.datagram
+    }
+
+    /// Takes it, and lets the next one come.
+    pub(crate) fn consume_datagram(&mut self) {
+        if self.datagram.capacity() > DATAGRAM_BYTES_KEPT {
+            self.datagram = Vec::new();
+        }
+        self.datagram.clear();
+        if matches!(self.next, Next::WholeDatagram) {
+            self.next = Next::Header;
+        }
+    }
+
     fn poll_arrived(&mut self, cx: &mut Context<'_>, mut raw: Raw<'_>) -> Poll<Result<bool, StreamError>> {
         loop {
             match self.next {
                 Next::Data { .. } if !self.arrived().is_empty() => return Poll::Ready(Ok(true)),
                 Next::Nothing(end) => return Poll::Ready(end.map(|()| false)),
+                Next::WholeDatagram => {
+                    return Poll::Ready(Err(StreamError::OutOfPlace(RecordKind::Datagram)));
+                }
                 _ => ready!(self.poll_step(cx, &mut raw)),
             }
         }
@@ -195,7 +270,8 @@ impl Inbound {
     fn poll_step(&mut self, cx: &mut Context<'_>, raw: &mut Raw<'_>) -> Poll<()> {
         let polled = self.poll_record(cx, raw);
         let (_, seat) = raw;
-        if self.early.is_empty() {
+        // What was set aside or is half a datagram takes the memory that its credit stands for.
+        if self.early.is_empty() && self.datagram.is_empty() {
             self.window.read(self.packets.take_owed(), seat);
         }
         if polled.is_pending() {
@@ -224,6 +300,19 @@ impl Inbound {
                     Next::Nothing(Err(StreamError::Cut))
                 }
             }
+            Next::Datagram { bytes_left: 0 } | Next::WholeDatagram => Next::WholeDatagram,
+            Next::Datagram { bytes_left } => {
+                if ready!(packets.poll_more(cx, raw, Some(seat))) {
+                    let rest = packets.rest();
+                    let piece = rest.get(..bytes_left).unwrap_or(rest);
+                    self.datagram.extend_from_slice(piece);
+                    let bytes = piece.len();
+                    packets.consume(bytes);
+                    Next::Datagram { bytes_left: bytes_left.saturating_sub(bytes) }
+                } else {
+                    Next::Nothing(Err(StreamError::Cut))
+                }
+            }
             Next::Nothing(end) => Next::Nothing(end),
         };
         Poll::Ready(())
@@ -232,12 +321,18 @@ impl Inbound {
     /// Whether the record has its place here, and what follows its header.
     fn place(&mut self, bytes: [u8; RECORD_HEADER_LEN]) -> Result<Next, StreamError> {
         let header = RecordHeader::decode(bytes)?;
+        let is_datagrams = self.carries == Carries::Datagrams;
         let (expects, next) = match (header.kind(), self.expects) {
             (RecordKind::Abort, expects) => (expects, Next::AbortCode),
-            (RecordKind::Data, expects @ Expects::Bytes(_)) => {
+            (RecordKind::Data, expects @ Expects::Bytes(_)) if !is_datagrams => {
                 (expects, Next::Data { bytes_left: header.body_len() })
             }
-            (RecordKind::End, expects @ Expects::Bytes(_)) => (expects, Next::Nothing(Ok(()))),
+            (RecordKind::End, expects @ Expects::Bytes(_)) if !is_datagrams => {
+                (expects, Next::Nothing(Ok(())))
+            }
+            (RecordKind::Datagram, expects @ Expects::Bytes(_)) if is_datagrams => {
+                (expects, Next::Datagram { bytes_left: header.body_len() })
+            }
             (RecordKind::Accepted, Expects::Accepted) => (Expects::Answer, Next::Header),
             (RecordKind::Dialled, Expects::Answer) => (Expects::Bytes(Answer::Dialled), Next::Header),
             (RecordKind::Refused, Expects::Answer) => not_reached(Answer::Refused),

@@ -7,15 +7,18 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use adit_wire::record::{AbortCode, RECORD_HEADER_LEN, RecordHeader, abort};
+use adit_wire::{
+    limits::FRAME_CREDIT_BYTES,
+    record::{AbortCode, RECORD_HEADER_LEN, RecordHeader, abort},
+};
 use bytes::BufMut as _;
 use futures::AsyncWrite as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::{
-    limits::{RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED},
+    limits::{FRAME_BODY_BYTES_SENT_MAX, RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED},
     shared::{Seat, Shared},
-    stream::StreamError,
+    stream::{DatagramIo, StreamError},
 };
 
 /// The record that is on its way to yamux. Bytes of a caller that are staged here count as written.
@@ -23,6 +26,8 @@ use crate::{
 pub(crate) struct Outbound {
     staged: Vec<u8>,
     sent: usize,
+    /// What must be sendable before the first of it is sent.
+    least: usize,
     phase: Phase,
     /// Data that may still be sent before the agent has answered; `None` where that is no question.
     early_left: Option<usize>,
@@ -46,6 +51,7 @@ impl Outbound {
         Self {
             staged: Vec::new(),
             sent: 0,
+            least: 0,
             phase,
             early_left,
             busy: Busy { shared: Arc::clone(shared), is_counted: false, is_starved: false },
@@ -82,7 +88,8 @@ impl Outbound {
             if seat.is_severed() {
                 return Poll::Ready(Err(StreamError::Cut));
             }
-            let Some(room) = seat.room() else {
+            let least = if self.sent == 0 { self.least } else { 0 };
+            let Some(room) = seat.room(least) else {
                 if !seat.parked().has_credit() {
                     self.busy.starve();
                 }
@@ -95,7 +102,7 @@ impl Outbound {
             self.sent = self.sent.saturating_add(written);
         }
         self.staged.clear();
-        self.sent = 0;
+        (self.sent, self.least) = (0, 0);
         Poll::Ready(Ok(()))
     }
 
@@ -148,10 +155,31 @@ impl Outbound {
         read
     }
 
+    /// Stages the next datagram of `io`, behind a record header.
+    pub(crate) fn poll_stage_datagram<I: DatagramIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut I,
+    ) -> Poll<std::io::Result<()>> {
+        self.busy.set(true);
+        self.staged.extend_from_slice(&[0; RECORD_HEADER_LEN]);
+        let received = io.poll_recv(cx, &mut self.staged);
+        if let Poll::Ready(Ok(())) = received {
+            let bytes = self.staged.len().saturating_sub(RECORD_HEADER_LEN);
+            let header = RecordHeader::datagram(bytes).map_err(std::io::Error::other)?;
+            let room = self.staged.first_chunk_mut();
+            *room.ok_or(std::io::ErrorKind::Other)? = header.encode();
+            self.least = credit_for(self.staged.len()).saturating_sub(FRAME_CREDIT_BYTES);
+        } else {
+            self.rest();
+        }
+        received
+    }
+
     /// Nothing is under way: other streams may use large records, and the memory goes back.
     pub(crate) fn rest(&mut self) {
         self.staged = Vec::new();
-        self.sent = 0;
+        (self.sent, self.least) = (0, 0);
         self.busy.set(false);
     }
 
@@ -205,6 +233,12 @@ impl Outbound {
     fn count_early(&mut self, bytes: usize) {
         self.early_left = self.early_left.map(|left| left.saturating_sub(bytes));
     }
+}
+
+/// What a record of so many bytes takes from the credit, in frames that are as large as we send them.
+fn credit_for(record_bytes: usize) -> usize {
+    let frames = record_bytes.div_ceil(FRAME_BODY_BYTES_SENT_MAX);
+    record_bytes.saturating_add(frames.saturating_mul(FRAME_CREDIT_BYTES))
 }
 
 /// Gives yamux one frame, and counts it.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adit_wire::limits::INITIAL_CREDIT_BYTES;
+use adit_wire::limits::{DATAGRAM_CREDIT_BYTES, INITIAL_CREDIT_BYTES};
 
 use crate::{
     limits::{
@@ -20,20 +20,27 @@ pub(crate) struct Window {
     bytes: usize,
     /// Read, and not given back yet.
     owed: usize,
+    /// How much may be owed at most, if the window is to leave room for something.
+    owed_max: usize,
     /// Read since the stream began.
     taken: u64,
 }
 
 impl Window {
     pub(crate) fn new() -> Self {
-        Self { bytes: INITIAL_CREDIT_BYTES, owed: 0, taken: 0 }
+        Self { bytes: INITIAL_CREDIT_BYTES, owed: 0, owed_max: usize::MAX, taken: 0 }
+    }
+
+    /// The peer begins a datagram only if it may send all of it.
+    pub(crate) fn keep_room_for_datagrams(&mut self) {
+        self.owed_max = INITIAL_CREDIT_BYTES.saturating_sub(DATAGRAM_CREDIT_BYTES);
     }
 
     /// Frames that cost so much have been read to their ends.
     pub(crate) fn read(&mut self, cost: usize, seat: &Seat) {
         self.owed = self.owed.saturating_add(cost);
         self.taken = self.taken.saturating_add(u64::try_from(cost).unwrap_or(u64::MAX));
-        if self.owed > 0 && self.owed >= self.bytes / 4 {
+        if self.owed > 0 && self.owed >= self.owed_max.min(self.bytes / 4) {
             self.shrink_if_short(seat);
             self.give(seat);
         }

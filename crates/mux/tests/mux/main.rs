@@ -10,6 +10,7 @@
 mod closing;
 mod control;
 mod credit;
+mod datagrams;
 mod early;
 mod endings;
 mod far;

@@ -27,11 +27,11 @@ pub(super) async fn of(node: &Node, name: Option<&Hostname>, deadline: Instant) 
     if let Some(route) = node.routes.get(name) {
         return match route.claimed.kind {
             EndpointKind::Tls => Passthrough::To(name.clone()),
-            EndpointKind::Http | EndpointKind::Tcp => Passthrough::No,
+            EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp => Passthrough::No,
         };
     }
     match timeout_at(deadline, node.known.kind_of(node.directory.as_ref(), name)).await {
-        Ok(Ok(None | Some(EndpointKind::Http | EndpointKind::Tcp))) => Passthrough::No,
+        Ok(Ok(None | Some(EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp))) => Passthrough::No,
         // Where nobody knows it may be one, too: saying nothing is the safe answer.
         Ok(Ok(Some(EndpointKind::Tls)) | Err(_)) | Err(_) => Passthrough::Nobody,
     }

@@ -145,7 +145,7 @@ fn visitors_own(error: &SendError) -> Option<Code> {
 pub(super) const fn found_by_http(kind: EndpointKind) -> Code {
     match kind {
         EndpointKind::Http => Code::AgentOffline,
-        EndpointKind::Tcp => Code::EndpointUnknown,
+        EndpointKind::Tcp | EndpointKind::Udp => Code::EndpointUnknown,
         // A browser that found both names in one certificate comes over the connection of the other one: it must open
         // one of its own.
         EndpointKind::Tls => Code::Misdirected,

@@ -5,10 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use adit_api::Code;
-use adit_domain::EndpointKind;
 use adit_domain::id::RequestId;
 use adit_mux::{Answer, Stream};
-use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
+use adit_wire::stream::StreamHeader;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::choice::Choice;
@@ -52,7 +51,7 @@ impl Search<'_> {
                 (None, NoTunnel::Gone) => Code::AgentOffline,
                 (None, NoTunnel::Full) => Code::EndpointBusy,
             })?;
-            let header = self.header(&route);
+            let header = route.header(self.request, self.visitor);
             let has_better = || route.has_better(choice, &tunnel);
             let code = match timeout_at(deadline, connect(&tunnel, &header, has_better)).await {
                 Ok(Ok(stream)) => return Ok(stream),
@@ -68,22 +67,6 @@ impl Search<'_> {
                 _ => choice.pass_session(&tunnel),
             }
             failed = Some(code);
-        }
-    }
-
-    fn header(&self, route: &Route) -> StreamHeader {
-        StreamHeader {
-            version: STREAM_HEADER_VERSION,
-            kind: match route.claimed.kind {
-                EndpointKind::Http => StreamKind::Http,
-                EndpointKind::Tcp => StreamKind::Tcp,
-                EndpointKind::Tls => StreamKind::Tls,
-            },
-            flags: 0,
-            endpoint: route.endpoint(),
-            epoch: route.claimed.epoch,
-            request: self.request,
-            visitor: self.visitor,
         }
     }
 }

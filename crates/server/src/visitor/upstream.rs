@@ -10,7 +10,6 @@ use adit_process::tasks::Tasks;
 use adit_web::Body;
 use adit_web::client::{self, Sender};
 use adit_web::limits::ClientLimits;
-use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -62,16 +61,7 @@ impl Upstream {
         (visitor, request): (SocketAddr, RequestId),
     ) -> Result<Self, Failure> {
         let tunnel = route.pick(choice).map_err(Failure::no_tunnel)?;
-        let header = StreamHeader {
-            version: STREAM_HEADER_VERSION,
-            kind: StreamKind::Http,
-            flags: 0,
-            endpoint: route.endpoint(),
-            epoch: route.claimed.epoch,
-            request,
-            visitor,
-        };
-        let opened = tunnel.session.open(&header).await;
+        let opened = tunnel.session.open(&route.header(request, visitor)).await;
         let mut stream = opened.map_err(|error| Failure::unopened(error, &tunnel))?;
         if begin == Begin::Dialled {
             let answered = timeout(UPSTREAM_CONNECT_DEADLINE, stream.answer()).await;

@@ -26,11 +26,11 @@ proptest! {
     }
 
     #[test]
-    fn stream_headers(bytes in vec(any::<u8>(), STREAM_HEADER_LEN), kind in 0_u8..5) {
+    fn stream_headers(bytes in vec(any::<u8>(), STREAM_HEADER_LEN), kind in 0_u8..6) {
         let mut bytes = vectors::exactly::<STREAM_HEADER_LEN>(&bytes);
         let _ = StreamHeader::decode(&bytes);
         bytes[..4].copy_from_slice(&[1, 0, kind, 0]);
-        prop_assert_eq!(StreamHeader::decode(&bytes).is_ok(), (1..=3).contains(&kind));
+        prop_assert_eq!(StreamHeader::decode(&bytes).is_ok(), (1..=4).contains(&kind));
     }
 
     #[test]

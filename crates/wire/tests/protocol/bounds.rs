@@ -2,10 +2,12 @@
 
 use adit_wire::control::{BodyError, Bound, ControlError, EncodeError, Frame, encode};
 use adit_wire::limits::{
-    CONTROL_BODY_BYTES_MAX, CONTROL_FRAME_BYTES_MAX, HOST_HEADER_BYTES_MAX, HOSTNAME_BYTES_MAX,
-    LABEL_BYTES_MAX, MESSAGE_BYTES_MAX, RECORD_DATA_BYTES_MAX, URL_BYTES_MAX,
+    CONTROL_BODY_BYTES_MAX, CONTROL_FRAME_BYTES_MAX, DATAGRAM_BYTES_MAX, DATAGRAM_CREDIT_BYTES,
+    FRAME_CREDIT_BYTES, HOST_HEADER_BYTES_MAX, HOSTNAME_BYTES_MAX, INITIAL_CREDIT_BYTES, LABEL_BYTES_MAX,
+    MESSAGE_BYTES_MAX, RECORD_DATA_BYTES_MAX, URL_BYTES_MAX,
 };
 use adit_wire::record::{RECORD_HEADER_LEN, RecordError, RecordHeader};
+use adit_wire::stream::STREAM_HEADER_LEN;
 
 use crate::control::arrive;
 use crate::{by_hand, samples};
@@ -28,6 +30,26 @@ fn data_of_a_record() {
     for len in [0, RECORD_DATA_BYTES_MAX + 1, usize::from(u16::MAX) + 1, usize::MAX] {
         assert_eq!(RecordHeader::data(len), Err(RecordError::Length { kind: 1, len }));
     }
+}
+
+#[test]
+fn a_datagram() {
+    for len in [0, 1, DATAGRAM_BYTES_MAX - 1, DATAGRAM_BYTES_MAX] {
+        let header = RecordHeader::datagram(len).unwrap();
+        assert_eq!(header.body_len(), len);
+        assert_eq!(RecordHeader::decode(header.encode()), Ok(header));
+    }
+    for len in [DATAGRAM_BYTES_MAX + 1, usize::from(u16::MAX), usize::from(u16::MAX) + 1, usize::MAX] {
+        assert_eq!(RecordHeader::datagram(len), Err(RecordError::Length { kind: 8, len }));
+    }
+}
+
+#[test]
+fn the_credit_of_a_stream_is_enough_for_its_header_and_the_largest_datagram() {
+    let record = DATAGRAM_BYTES_MAX + RECORD_HEADER_LEN;
+    let frames = record.div_ceil(TLS_RECORD_LEN - YAMUX_HEADER_LEN);
+    assert_eq!(DATAGRAM_CREDIT_BYTES, record + frames * FRAME_CREDIT_BYTES);
+    const { assert!(DATAGRAM_CREDIT_BYTES + STREAM_HEADER_LEN + FRAME_CREDIT_BYTES <= INITIAL_CREDIT_BYTES) }
 }
 
 #[test]

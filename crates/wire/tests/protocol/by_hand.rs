@@ -106,6 +106,7 @@ pub fn stream_header(header: &StreamHeader) -> Vec<u8> {
         StreamKind::Http => 1,
         StreamKind::Tcp => 2,
         StreamKind::Tls => 3,
+        StreamKind::Udp => 4,
     };
     let bytes = Bytes::default()
         .u8(header.version)
@@ -138,6 +139,7 @@ pub fn frame(frame: &Frame) -> Vec<u8> {
                     EndpointKind::Http => 1,
                     EndpointKind::Tcp => 2,
                     EndpointKind::Tls => 3,
+                    EndpointKind::Udp => 4,
                 })
                 .raw(&bind.instance.to_bytes())
                 .u64(bind.prior_epoch.0)

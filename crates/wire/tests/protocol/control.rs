@@ -54,6 +54,7 @@ fn the_vectors() {
     let cases = [
         (vectors::bind(), Frame::Bind(samples::bind())),
         (vectors::bind_tcp(), Frame::Bind(samples::bind_tcp())),
+        (vectors::bind_udp(), Frame::Bind(samples::bind_udp())),
         (vectors::bind_default(), Frame::Bind(samples::bind_default())),
         (vectors::bind_pooled(), Frame::Bind(samples::bind_pooled())),
         (vectors::bound(), Frame::Bound(samples::bound())),
@@ -228,7 +229,7 @@ fn handling_without_a_meaning() {
 
 #[test]
 fn an_endpoint_kind_without_a_meaning() {
-    for value in [0, 4, 0x0101, u16::MAX] {
+    for value in [0, 5, 0x0101, u16::MAX] {
         let expected = BodyError::Unknown { field: "endpoint kind", value };
         assert_eq!(body_error(&bind_with(value, [b"", b"x", b""])), expected);
     }

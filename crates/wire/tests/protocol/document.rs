@@ -68,6 +68,11 @@ fn the_bounds() {
         texts,
         format!("| control frame, whole | {} bytes |", thousands(limits::CONTROL_FRAME_BYTES_MAX)),
         format!("| body of a data record | 1 to {} bytes |", thousands(limits::RECORD_DATA_BYTES_MAX)),
+        format!("| body of a datagram record | 0 to {} bytes |", thousands(limits::DATAGRAM_BYTES_MAX)),
+        format!(
+            "| credit for the largest datagram, left by whoever has read everything | {} |",
+            thousands(limits::DATAGRAM_CREDIT_BYTES)
+        ),
         format!("| data before the agent's answer | {} bytes |", thousands(limits::EARLY_BYTES_MAX)),
         format!(
             "| credit of each side of a stream at its start | {} |",

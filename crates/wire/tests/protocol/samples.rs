@@ -124,6 +124,11 @@ pub fn bind_tcp() -> Bind {
     Bind { request: 3, kind: EndpointKind::Tcp, hostname: None, port, label, ..bind() }
 }
 
+pub fn bind_udp() -> Bind {
+    let label = "udp://localhost:53".to_owned();
+    Bind { request: 4, kind: EndpointKind::Udp, hostname: None, label, ..bind() }
+}
+
 pub fn bound() -> Bound {
     Bound {
         request: 1,
@@ -235,7 +240,7 @@ prop_compose! {
 
 prop_compose! {
     pub fn any_stream_header()(
-        kind in prop_oneof![Just(StreamKind::Http), Just(StreamKind::Tcp), Just(StreamKind::Tls)],
+        code in 1_u16..=4,
         flags in any::<u16>(),
         (endpoint, request) in any::<([u8; 16], [u8; 16])>(),
         epoch in any::<u64>(),
@@ -243,7 +248,7 @@ prop_compose! {
     ) -> StreamHeader {
         StreamHeader {
             version: 1,
-            kind,
+            kind: StreamKind::from_code(code).unwrap(),
             flags,
             endpoint: EndpointId::from_bytes(endpoint),
             epoch: Epoch(epoch),
@@ -272,7 +277,7 @@ prop_compose! {
         host_header in "[!-~]{0,20}",
         instance in uniform16(any::<u8>()),
         epoch in any::<u64>(),
-        kind in prop_oneof![Just(EndpointKind::Http), Just(EndpointKind::Tcp), Just(EndpointKind::Tls)],
+        code in 1_u8..=4,
         port in any::<u16>(),
         (balance, sticky) in (0_u8..=3, 0_u8..=2),
         (reuse, retry) in (0_u8..=1, 0_u8..=1),
@@ -285,7 +290,7 @@ prop_compose! {
         let (reuse, retry) = (Reuse::from_code(reuse).unwrap(), Retry::from_code(retry).unwrap());
         Frame::Bind(Bind {
             request,
-            kind,
+            kind: EndpointKind::from_code(code).unwrap(),
             hostname,
             port,
             label,

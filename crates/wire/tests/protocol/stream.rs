@@ -13,6 +13,7 @@ fn the_headers_vectors() {
     let cases = [
         (vectors::stream_header_v4(), samples::stream_header("203.0.113.9:54321", StreamKind::Http)),
         (vectors::stream_header_v6(), samples::stream_header("[2001:db8::9]:443", StreamKind::Tcp)),
+        (vectors::stream_header_udp(), samples::stream_header("203.0.113.9:54321", StreamKind::Udp)),
     ];
     for (vector, header) in cases {
         let vector = vectors::exactly::<STREAM_HEADER_LEN>(&vector);
@@ -42,7 +43,7 @@ fn a_header_of_another_version_or_kind() {
     assert_eq!(with(0, 2), Err(StreamHeaderError::Version(2)));
     assert_eq!(with(1, 1), Err(StreamHeaderError::Reserved));
     assert_eq!(with(2, 0), Err(StreamHeaderError::Kind(0)));
-    assert_eq!(with(2, 4), Err(StreamHeaderError::Kind(4)));
+    assert_eq!(with(2, 5), Err(StreamHeaderError::Kind(5)));
     assert_eq!(with(3, 1), Err(StreamHeaderError::Kind(257)));
     assert_eq!(with(4, 1).unwrap().flags, 1);
 }
@@ -85,6 +86,25 @@ fn the_records_vectors() {
     assert_eq!([accepted, timed_out].concat(), vectors::records_timed_out());
 }
 
+#[test]
+fn the_vector_of_datagrams() {
+    let (first, second) = ([0x12, 0x34, 0x81, 0x80].as_slice(), [0_u8; 0].as_slice());
+    let datagrams = [first, second]
+        .map(|body| [RecordHeader::datagram(body.len()).unwrap().encode().as_slice(), body].concat());
+    let [accepted, dialled] =
+        [RecordHeader::ACCEPTED, RecordHeader::DIALLED].map(|header| header.encode().to_vec());
+    let vector = vectors::records_datagrams();
+    assert_eq!([accepted, dialled, datagrams.concat(), abort(AbortCode::Idle).to_vec()].concat(), vector);
+    let expected = [
+        (RecordKind::Accepted, [].as_slice()),
+        (RecordKind::Dialled, &[]),
+        (RecordKind::Datagram, first),
+        (RecordKind::Datagram, second),
+        (RecordKind::Abort, &[7, 0, 0, 0]),
+    ];
+    assert_eq!(read(&vector), expected);
+}
+
 /// All 2^32 headers follow from these: every kind, with and without the reserved byte, at every length.
 #[test]
 fn a_header_decodes_exactly_if_its_rules_hold() {
@@ -96,11 +116,12 @@ fn a_header_decodes_exactly_if_its_rules_hold() {
                 1 => (1..=16_368).contains(&len),
                 3 => len == 4,
                 2 | 4..=7 => len == 0,
+                8 => len <= 65_507,
                 _ => false,
             };
             match RecordHeader::decode(bytes) {
                 Ok(header) => assert!(allowed && header.encode() == bytes, "{bytes:?}"),
-                Err(RecordError::Kind(of)) => assert!(of == kind && !(1..=7).contains(&kind)),
+                Err(RecordError::Kind(of)) => assert!(of == kind && !(1..=8).contains(&kind)),
                 Err(RecordError::Length { .. }) => assert!(!allowed, "{bytes:?}"),
                 Err(RecordError::Reserved) => panic!("{bytes:?}"),
             }

@@ -14,6 +14,7 @@ vectors! {
     bind_default = "control-bind-default";
     bind_pooled = "control-bind-pooled";
     bind_tcp = "control-bind-tcp";
+    bind_udp = "control-bind-udp";
     bind_refused = "control-bind-refused";
     bound = "control-bound";
     capability = "capability";
@@ -24,6 +25,7 @@ vectors! {
     goodbye = "control-goodbye";
     ping = "control-ping";
     pong = "control-pong";
+    records_datagrams = "records-datagrams";
     records_from_agent = "records-from-agent";
     records_refused = "records-refused";
     records_timed_out = "records-timed-out";
@@ -33,6 +35,7 @@ vectors! {
     refreshed = "control-refreshed";
     server_preface_ok = "server-preface-ok";
     server_preface_refused = "server-preface-refused";
+    stream_header_udp = "stream-header-udp";
     stream_header_v4 = "stream-header-v4";
     stream_header_v6 = "stream-header-v6";
     unbind = "control-unbind";

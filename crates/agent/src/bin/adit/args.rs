@@ -65,6 +65,8 @@ pub enum Command {
     Http(Http),
     /// Forward a public TCP port to a local service
     Tcp(Tcp),
+    /// Forward a public UDP port to a local service
+    Udp(Udp),
     /// Forward a public TLS address to a local service; keys stay here
     Tls(Tls),
     /// Look at or change the configuration
@@ -124,6 +126,22 @@ pub struct Tcp {
     pub remote_port: Option<NonZeroU16>,
     #[arg(long, value_name = "VERSION", help = PROXY_PROTOCOL)]
     pub proxy_protocol: Option<Proxy>,
+    #[command(flatten)]
+    pub running: Running,
+}
+
+#[derive(Args, Debug)]
+pub struct Udp {
+    #[arg(value_parser = Upstream::parse_udp, help = "The local service: 53, host:53 or udp://host:53")]
+    pub upstream: Upstream,
+    #[arg(long, help = "The public address to ask for: a name or a URL;\nwithout it, the one that this upstream had", value_name = "URL", value_parser = PublicUrl::parse_udp)]
+    pub url: Option<PublicUrl>,
+    #[arg(
+        long,
+        help = "The public port to ask for; it stays yours.\nWithout it, the one that this address had",
+        value_name = "PORT"
+    )]
+    pub remote_port: Option<NonZeroU16>,
     #[command(flatten)]
     pub running: Running,
 }
@@ -246,6 +264,15 @@ impl Tcp {
         let port = remote_port.or(url.as_ref().and_then(PublicUrl::port));
         let order = Order::new(upstream, url.as_ref(), running);
         Order { port, proxy_protocol: *proxy_protocol, ..order }
+    }
+}
+
+impl Udp {
+    pub fn order(&self) -> Order<'_> {
+        let Self { upstream, url, remote_port, running } = self;
+        let port = remote_port.or(url.as_ref().and_then(PublicUrl::port));
+        let order = Order::new(upstream, url.as_ref(), running);
+        Order { port, ..order }
     }
 }
 

@@ -47,6 +47,7 @@ fn start(cli: Cli, surroundings: Surroundings, mut console: Console) -> ExitStat
         Command::Config(command) => settings::run(&command, flags, surroundings.config, &mut console),
         Command::Http(http) => run::run(http.order(), flags, surroundings.config, console),
         Command::Tls(tls) => run::run(tls.order(), flags, surroundings.config, console),
+        Command::Udp(udp) => run::run(udp.order(), flags, surroundings.config, console),
         Command::Tcp(tcp) => run::run(tcp.order(), flags, surroundings.config, console),
     }
 }

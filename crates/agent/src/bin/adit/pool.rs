@@ -8,7 +8,7 @@ pub struct Pool {
     #[arg(
         long,
         alias = "pooling-enabled",
-        help = "Share the address with other agents that say --pooling;\nwithout it, the newest agent has it alone"
+        help = "Share the address with others that say --pooling;\nwithout it, the newest agent has it alone"
     )]
     pub pooling: bool,
     #[arg(
@@ -16,7 +16,7 @@ pub struct Pool {
         requires = "pooling",
         value_name = "HOW",
         hide_possible_values = true,
-        help = "How requests are shared: least (in flight), round-robin\nor random [default: least]"
+        help = "How requests are shared: least (in flight),\nround-robin or random [default: least]"
     )]
     pub balance: Option<Balance>,
     #[arg(
