@@ -301,6 +301,33 @@ async fn a_flood_of_one_visitor_leaves_room_for_another() -> Result<()> {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_has_so_many_flows_and_those_that_are_there_go_on() -> Result<()> {
+    const FLOWS_PER_ADDRESS_MAX: usize = 256;
+    let place = Place::start().await?;
+    let origin = UdpOrigin::echo().await?;
+    let mut agent = place.udp(&origin.port(), &[])?;
+    let url = agent.url().await?;
+    let mut visitors = Vec::new();
+    for n in 0..FLOWS_PER_ADDRESS_MAX {
+        let visitor = UdpVisitor::of(&url).await?;
+        // Who says something after an answer stays for minutes.
+        for round in 0..2 {
+            let question = format!("{n} {round}");
+            ensure!(visitor.ask(question.as_bytes()).await? == question.as_bytes());
+        }
+        visitors.push(visitor);
+    }
+    let one_more = UdpVisitor::of(&url).await?;
+    one_more.send(b"one more").await?;
+    // Whatever comes after it at the same port is answered, so it was dropped.
+    for visitor in &visitors {
+        assert_eq!(visitor.ask(b"still here").await?, b"still here");
+    }
+    assert_eq!(origin.seen().sources.len(), FLOWS_PER_ADDRESS_MAX);
+    Ok(())
+}
+
 /// Datagrams that were carried are counted once, with their payload, on both sides.
 #[tokio::test]
 async fn what_is_billed_is_what_both_ends_saw() -> Result<()> {
