@@ -178,9 +178,9 @@ impl Drop for Known {
         let id = self.parked.id();
         // After the end there is no driver to do it.
         if self.shared.is_closed() {
-            self.shared.register.forget(&[id])
+            self.shared.register.forget(&[id]);
         } else {
-            self.shared.register.leave(id)
+            self.shared.register.leave(id);
         }
     }
 }

@@ -237,7 +237,7 @@ impl<'a> Tries<'a> {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn await_agent(&mut self, failure: &Failure) -> Result<(), Code> {
