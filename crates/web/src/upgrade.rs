@@ -1,13 +1,17 @@
 //! Leaving HTTP/1.1 for another protocol on the same connection (RFC 9110 section 7.8).
 
+mod carried;
 mod patient;
+mod tie;
 mod websocket;
 
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderMap, HeaderValue, Version};
 
 use crate::tokens;
+pub use carried::Carried;
 pub use patient::Patient;
+pub use tie::Tie;
 pub use websocket::{Handshake, NoWebSocket};
 
 /// The protocols that a visitor asks to change to, as the value to forward. `None` if nothing is asked for, if

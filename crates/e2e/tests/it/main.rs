@@ -33,4 +33,5 @@ mod tls;
 mod transfers;
 mod udp;
 mod upstreams;
+mod websocket_ends;
 mod websocket_http2;

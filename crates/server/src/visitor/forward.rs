@@ -7,7 +7,7 @@ use adit_domain::id::RequestId;
 use adit_domain::{Hostname, Sticky};
 use adit_web::body::{self, IdleTimeout};
 use adit_web::hygiene::{self, Forwarded};
-use adit_web::upgrade::{Handshake, NoWebSocket};
+use adit_web::upgrade::{Handshake, NoWebSocket, Tie};
 use adit_web::{Body, RequestAuthority};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
@@ -54,6 +54,7 @@ impl Exchange {
         let idle_max = route.map_or(IDLE_MAX, |route| route.share.idle_max());
         let patience = Patience::with(&request, idle_max);
         let handshake = request.extensions_mut().remove::<Handshake>();
+        let tie = request.extensions_mut().remove::<Tie>();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
         let message = Message { visitor, ..self.message(request, patience, asked.is_some()) };
@@ -74,7 +75,7 @@ impl Exchange {
         }
         if is_changed {
             upstream.let_go(&self.node.visitor_tasks);
-            let visitor = Switched { connection: self.connection, meter, io: on_upgrade, idle_max };
+            let visitor = Switched { connection: self.connection, meter, io: on_upgrade, tie, idle_max };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use adit_mux::{PumpEnd, PumpLimits, Traffic};
 use adit_web::client;
 use adit_web::limits::WRITE_STALL;
-use adit_web::upgrade::Patient;
+use adit_web::upgrade::{Carried, Patient, Tie};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -40,15 +40,17 @@ pub(super) struct Switched {
     /// Counts what passes.
     pub(super) meter: Arc<Meter>,
     pub(super) io: OnUpgrade,
+    /// Its stream's, over HTTP/2.
+    pub(super) tie: Option<Tie>,
     /// How long neither side may say anything.
     pub(super) idle_max: Duration,
 }
 
 /// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
 pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
-    let Switched { connection, meter, io, idle_max } = visitor;
+    let Switched { connection, meter, io, tie, idle_max } = visitor;
     node.visitor_tasks.spawn("upgraded connection", async move {
-        match splice(io, upstream, meter, idle_max).await {
+        match splice((io, tie), upstream, meter, idle_max).await {
             Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
             Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
         }
@@ -58,28 +60,32 @@ pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
 }
 
 async fn splice(
-    visitor: OnUpgrade,
+    (visitor, tie): (OnUpgrade, Option<Tie>),
     upstream: OnUpgrade,
     meter: Arc<Meter>,
     idle_max: Duration,
 ) -> Result<PumpEnd, UpgradeFailure> {
+    let visitor = async { Ok(Carried::new(TokioIo::new(visitor.await?), tie)) };
     let both = async { tokio::try_join!(visitor, upstream) };
-    let (visitor, upstream) =
+    let (mut visitor, upstream) =
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
     let (stream, early) = client::into_io::<Traced>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
     let stream = stream.into_inner();
-    let visitor = Patient::new(TokioIo::new(visitor), WRITE_STALL);
-    let mut visitor = CountedIo::new(visitor, meter);
+    let mut counted = CountedIo::new(Patient::new(&mut visitor, WRITE_STALL), meter);
     let write_early = async {
-        visitor.write_all(&early).await?;
-        visitor.flush().await
+        counted.write_all(&early).await?;
+        counted.flush().await
     };
     timeout(HANDSHAKE_DEADLINE, write_early).await.map_err(|_| UpgradeFailure::Deadline)??;
     let traffic = Traffic::default();
-    tokio::select! {
-        end = adit_mux::pump(stream, &mut visitor, PumpLimits::of_server(), &traffic) => Ok(end),
-        () = silent_for(&traffic, idle_max) => Err(UpgradeFailure::Silent),
+    let end = tokio::select! {
+        end = adit_mux::pump(stream, &mut counted, PumpLimits::of_server(), &traffic) => end,
+        () = silent_for(&traffic, idle_max) => return Err(UpgradeFailure::Silent),
+    };
+    if matches!(end, PumpEnd::Complete | PumpEnd::Unread) {
+        visitor.complete();
     }
+    Ok(end)
 }
 
 /// Waits until nothing has passed for so long, or a quarter longer.

@@ -9,6 +9,7 @@ use adit_domain::id::RequestId;
 use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use hyper::rt::Executor;
 use hyper::server::conn::http2::{Builder, Connection};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,7 +20,7 @@ use super::ServeError;
 use super::activity::Activity;
 use super::flight::Flight;
 use super::io::Watched;
-use super::stalled::unless_stalled;
+use super::stalled::{Handed, unless_stalled};
 use super::watch::watch;
 use crate::answer::{self, refuse};
 use crate::body::Body;
@@ -31,7 +32,8 @@ use crate::reject::Reject;
 use crate::service::Work;
 
 /// Serves one HTTP/2 connection (as ALPN `h2` says, or by prior knowledge) until it ends. The work of each
-/// request is handed to `spawn`. Extended CONNECT is on: see [`crate::upgrade::Handshake`].
+/// request is handed to `spawn`. Extended CONNECT is on, see [`crate::upgrade::Handshake`]; its requests have a
+/// [`crate::upgrade::Tie`].
 ///
 /// Draining as in [`super::http1`]: GOAWAY, then requests in flight are finished.
 ///
@@ -54,10 +56,15 @@ where
     let activity = Arc::new(Activity::http2(limits));
     let io = TokioIo::new(Watched::new(io, Arc::clone(&activity), limits.write_stall));
     let shared = Arc::clone(&activity);
-    let service = hyper::service::service_fn(move |request| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         let (flight, _) = Flight::begin(&shared);
         let service = service.clone();
         async move {
+            if request.extensions().get::<Protocol>().is_some()
+                && let Some(stream) = Handed::current()
+            {
+                request.extensions_mut().insert(stream.tie().clone());
+            }
             let response = respond(service, request, limits.headers_max).await;
             Ok::<_, Infallible>(response.map(|body| flight.carry(body)))
         }
@@ -121,6 +128,15 @@ where
     fn execute(&self, work: F) {
         // What was changed to goes on when its request is over.
         let flight = Flight::beside(&self.activity);
+        // Work that other work begins writes what a stream was changed to.
+        if let Some(stream) = Handed::current() {
+            let writer = stream.tie().writer(work);
+            (self.beside)(Box::pin(async move {
+                writer.await;
+                drop(flight);
+            }));
+            return;
+        }
         let work = unless_stalled(work, self.patience);
         (self.beside)(Box::pin(async move {
             work.await;

@@ -5,13 +5,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::stall::after;
+use crate::upgrade::Tie;
 
 tokio::task_local! {
     /// The stream whose work is being polled.
@@ -20,7 +21,10 @@ tokio::task_local! {
 
 /// Since when the reader of one stream has not asked for more than it was handed.
 #[derive(Default)]
-pub(super) struct Handed(Mutex<Option<Instant>>);
+pub(super) struct Handed {
+    since: Mutex<Option<Instant>>,
+    tie: OnceLock<Tie>,
+}
 
 impl Handed {
     /// That of the stream whose work calls this; none on HTTP/1.
@@ -38,12 +42,17 @@ impl Handed {
         self.set(None);
     }
 
+    /// The tie for the case that the stream's protocol is changed.
+    pub(super) fn tie(&self) -> &Tie {
+        self.tie.get_or_init(Tie::default)
+    }
+
     fn set(&self, since: Option<Instant>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 
     fn since(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -15,6 +15,7 @@ mod heads;
 mod http2;
 mod http2_heads;
 mod interim;
+mod http2_upgrades;
 mod upgrades;
 
 use std::convert::Infallible;
