@@ -34,6 +34,8 @@ struct State {
     head_since: Option<Instant>,
     requests: u64,
     in_flight: usize,
+    /// Nothing of a response is on its way.
+    is_flushed: bool,
     last_end: Instant,
     last_write: Instant,
 }
@@ -72,6 +74,7 @@ impl Activity {
             head_since: None,
             requests: 0,
             in_flight: 0,
+            is_flushed: true,
             last_end: now,
             last_write: now,
         };
@@ -125,11 +128,17 @@ impl Activity {
         self.state().is_flooded
     }
 
+    /// All that was written has gone out. The end of a response is written after it was handed out.
+    pub(super) fn flushed(&self) {
+        let mut state = self.state();
+        state.is_flushed |= state.in_flight == 0;
+    }
+
     /// Whether a head waits that no request was made of, and nothing else is going on: what is written now may be hyper's
     /// own word on it.
     pub(super) fn is_head_alone(&self) -> bool {
         let state = self.state();
-        state.in_flight == 0 && state.head_since.is_some()
+        state.scan.is_some() && state.in_flight == 0 && state.is_flushed && state.head_since.is_some()
     }
 
     /// A request goes to the service; says what its head was worth. Each call needs its [`Activity::end`].
@@ -137,6 +146,7 @@ impl Activity {
         let mut state = self.state();
         state.requests = state.requests.saturating_add(1);
         state.in_flight = state.in_flight.saturating_add(1);
+        state.is_flushed = false;
         let Some(scan) = &mut state.scan else {
             return if state.is_h2 { Verdict::Clear } else { Verdict::Ambiguous };
         };

@@ -133,6 +133,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         self.interlude.flushed(cx.waker());
         ready!(self.write_interlude(cx, Interlude::left))?;
         let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        if matches!(outcome, Poll::Ready(Ok(()))) {
+            self.activity.flushed();
+        }
         self.stall.limit(cx, outcome)
     }
 

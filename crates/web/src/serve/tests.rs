@@ -16,6 +16,8 @@ mod http2;
 mod http2_heads;
 mod interim;
 mod http2_upgrades;
+mod own;
+mod pieces;
 mod upgrades;
 
 use std::convert::Infallible;
