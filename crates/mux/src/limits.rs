@@ -139,6 +139,10 @@ pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// How long the remaining direction of a half-closed stream may be silent.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_mins(1);
 
+/// How long the socket under a pump may take none of the bytes that wait for it. Whoever pauses a download for a while goes on;
+/// whoever never reads again does not keep a stream, a socket and a place for ever, though TCP's keepalive is answered.
+pub const SOCKET_STALL: Duration = Duration::from_mins(15);
+
 #[cfg(test)]
 mod tests {
     use super::{

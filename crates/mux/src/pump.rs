@@ -1,5 +1,7 @@
 //! Moves bytes between a stream and a socket, both ways, in one task.
 
+mod blocked;
+
 use std::{
     future::{Future, poll_fn},
     io,
@@ -15,8 +17,9 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
+use self::blocked::Blocked;
 use crate::{
-    limits::HALF_CLOSED_IDLE,
+    limits::{HALF_CLOSED_IDLE, SOCKET_STALL},
     stream::{FromIoError, Stream, StreamError},
 };
 
@@ -25,6 +28,8 @@ use crate::{
 pub struct PumpLimits {
     /// How long the remaining direction may be silent once the other has ended.
     pub half_closed_idle: Duration,
+    /// How long the socket may take none of the bytes, or the end, that wait for it.
+    pub socket_stall: Duration,
     /// What the peer is told when the socket breaks.
     pub broken: AbortCode,
     /// What to do with bytes that have arrived when the peer lets go of the stream.
@@ -47,6 +52,7 @@ impl PumpLimits {
     pub fn of_agent() -> Self {
         Self {
             half_closed_idle: HALF_CLOSED_IDLE,
+            socket_stall: SOCKET_STALL,
             broken: AbortCode::UpstreamBroken,
             severed: Severed::CutAtOnce,
         }
@@ -57,6 +63,7 @@ impl PumpLimits {
     pub fn of_server() -> Self {
         Self {
             half_closed_idle: HALF_CLOSED_IDLE,
+            socket_stall: SOCKET_STALL,
             broken: AbortCode::VisitorGone,
             severed: Severed::DeliverFirst,
         }
@@ -99,7 +106,8 @@ pub enum PumpEnd {
     Violation(StreamError),
     /// The socket failed; the peer was told unless it had everything already.
     Broken(io::ErrorKind),
-    /// One direction had ended and the other was silent for too long; the peer was told.
+    /// One direction had ended and the other was silent for too long, or the socket took nothing for too long; the peer was
+    /// told.
     Idle,
 }
 
@@ -120,6 +128,8 @@ where
         is_severed: false,
         broken: None,
         idle: None,
+        is_blocked: false,
+        blocked: Blocked::default(),
     };
     let end = poll_fn(|cx| pump.poll(cx, &limits)).await;
     match end {
@@ -140,6 +150,9 @@ struct Pump<'a, I> {
     is_severed: bool,
     broken: Option<io::ErrorKind>,
     idle: Option<Pin<Box<Sleep>>>,
+    /// The socket did not take what it was given.
+    is_blocked: bool,
+    blocked: Blocked,
 }
 
 /// How far one direction is.
@@ -153,6 +166,7 @@ enum Way {
 impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
     fn poll(&mut self, cx: &mut Context<'_>, limits: &PumpLimits) -> Poll<PumpEnd> {
         let moved_before = self.moved();
+        self.is_blocked = false;
         if let Poll::Ready(Err(end)) = self.poll_to_io(cx) {
             return Poll::Ready(end);
         }
@@ -171,6 +185,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
             if let Poll::Ready(Err(end)) = self.poll_to_io(cx) {
                 return Poll::Ready(end);
             }
+        }
+        let to_io_bytes = self.traffic.to_io_bytes();
+        if self.blocked.poll(cx, self.is_blocked.then_some(to_io_bytes), limits.socket_stall).is_ready() {
+            return Poll::Ready(PumpEnd::Idle);
         }
         match (self.to_io, self.to_stream) {
             (Way::Over, Way::Over) => Poll::Ready(self.over()),
@@ -196,7 +214,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
         while self.to_io == Way::Open {
             match self.stream.poll_data(cx) {
                 Poll::Ready(Ok(true)) => {
-                    let written = ready!(Pin::new(&mut *self.io).poll_write(cx, self.stream.data()));
+                    let polled = Pin::new(&mut *self.io).poll_write(cx, self.stream.data());
+                    let written = ready!(self.took(polled));
                     self.wrote(written);
                 }
                 Poll::Ready(Ok(false)) => self.to_io = Way::Ending,
@@ -209,10 +228,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
         }
         if self.to_io == Way::Ending {
             // A socket that is already gone has no other half to end.
-            let _ = ready!(Pin::new(&mut *self.io).poll_shutdown(cx));
+            let polled = Pin::new(&mut *self.io).poll_shutdown(cx);
+            let _ = ready!(self.took(polled));
             self.to_io = Way::Over;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Notes whether the socket took what it was given.
+    fn took<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        self.is_blocked = polled.is_pending();
+        polled
     }
 
     fn wrote(&mut self, written: io::Result<usize>) {
@@ -234,7 +260,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
 
     fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.needs_flush {
-            match ready!(Pin::new(&mut *self.io).poll_flush(cx)) {
+            let polled = Pin::new(&mut *self.io).poll_flush(cx);
+            match ready!(self.took(polled)) {
                 Ok(()) => self.needs_flush = false,
                 Err(error) => self.write_failed(error.kind()),
             }

@@ -22,6 +22,7 @@ mod neighbours;
 mod opening;
 mod pumping;
 mod raw;
+mod stalled;
 mod transfer;
 mod violations;
 mod writing;
