@@ -8,6 +8,9 @@ use std::time::Duration;
 pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// A connection between two requests is closed after this time.
 pub const IDLE: Duration = Duration::from_secs(75);
+/// A visitor who has ended its side of an HTTP/1 connection, which may mean that nobody is there any more, is waited for this
+/// long: each byte of the answer that it takes renews the time.
+pub const HALF_CLOSED_IDLE: Duration = Duration::from_mins(1);
 /// A connection whose peer takes none of the bytes waiting for it is cut after this time, an HTTP/2 stream reset.
 pub const WRITE_STALL: Duration = Duration::from_mins(1);
 /// How long a connection that was answered early is still read from, so that its peer sees the answer.
@@ -78,6 +81,8 @@ pub struct ServeLimits {
     pub head_deadline: Duration,
     /// See [`IDLE`].
     pub idle: Duration,
+    /// See [`HALF_CLOSED_IDLE`].
+    pub half_closed_idle: Duration,
     /// See [`WRITE_STALL`].
     pub write_stall: Duration,
     /// See [`HEAD_BYTES_MAX`].
@@ -97,6 +102,7 @@ impl Default for ServeLimits {
         Self {
             head_deadline: HEAD_DEADLINE,
             idle: IDLE,
+            half_closed_idle: HALF_CLOSED_IDLE,
             write_stall: WRITE_STALL,
             head_bytes_max: HEAD_BYTES_MAX,
             headers_max: HEADERS_MAX,

@@ -5,6 +5,7 @@
 //! requests whose length two readers could understand differently.
 
 mod activity;
+mod ahead;
 mod flight;
 mod http1;
 mod http2;
@@ -29,6 +30,9 @@ pub enum ServeError {
     /// An HTTP/2 peer sent more frames that carry nothing than it may.
     #[error("flood of http/2 frames")]
     Flood,
+    /// The peer ended its side and took nothing for a while.
+    #[error("the peer has ended its side, and takes nothing")]
+    Gone,
     /// HTTP broke: malformed, too large, cut, reset, or the peer took no bytes in time.
     #[error("http connection failed")]
     Http(#[source] hyper::Error),

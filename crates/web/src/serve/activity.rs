@@ -36,6 +36,8 @@ struct State {
     in_flight: usize,
     /// Nothing of a response is on its way.
     is_flushed: bool,
+    /// Since when the peer has ended its side.
+    half_closed: Option<Instant>,
     last_end: Instant,
     last_write: Instant,
 }
@@ -47,6 +49,8 @@ pub(super) enum Then {
     Recheck,
     /// Cut: the head is late.
     CutLate,
+    /// Cut: it has ended its side and takes nothing.
+    CutGone,
     /// Cut: it was told to close and does not.
     Cut,
     /// Tell it to close: it is idle.
@@ -75,6 +79,7 @@ impl Activity {
             requests: 0,
             in_flight: 0,
             is_flushed: true,
+            half_closed: None,
             last_end: now,
             last_write: now,
         };
@@ -173,6 +178,17 @@ impl Activity {
         self.state().scan = None;
     }
 
+    /// Whether a whole request is being answered, and nothing of the next one has come.
+    pub(super) fn is_answering(&self) -> bool {
+        let state = self.state();
+        state.in_flight > 0 && state.scan.as_ref().is_some_and(|scan| !scan.is_mid_request())
+    }
+
+    /// The peer has ended its side.
+    pub(super) fn half_closed(&self) {
+        self.state().half_closed.get_or_insert_with(Instant::now);
+    }
+
     /// Whether the peer is in the middle of a request: more of it may be on its way.
     pub(super) fn is_mid_request(&self) -> bool {
         self.state().scan.as_ref().is_some_and(Scan::is_mid_request)
@@ -187,6 +203,9 @@ impl Activity {
     pub(super) fn due(&self, closing: Option<Instant>) -> (Instant, Then) {
         let limits = &self.limits;
         let state = self.state();
+        if let (true, Some(since)) = (state.in_flight > 0, state.half_closed) {
+            return (after(since.max(state.last_write), limits.half_closed_idle), Then::CutGone);
+        }
         if state.in_flight > 0 {
             return (after(Instant::now(), limits.idle), Then::Recheck);
         }

@@ -70,6 +70,8 @@ where
     // hyper's own head timer cannot tell idle from late; `watch` keeps both times.
     let connection = Builder::new()
         .header_read_timeout(None)
+        // The transport tells who has ended its side from who is gone.
+        .half_close(true)
         .max_header_size(limits.head_bytes_max)
         .max_headers(limits.headers_max)
         .max_buf_size(BUFFER_BYTES_MAX)

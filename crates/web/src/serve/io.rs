@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
+use super::ahead::Ahead;
 use super::interlude::Interlude;
 use super::linger::Linger;
 use super::own::Own;
@@ -18,6 +19,7 @@ pub(super) struct Watched<I> {
     io: I,
     activity: Arc<Activity>,
     stall: Stall,
+    ahead: Ahead,
     /// Our end is closed; the peer still sends.
     linger: Option<Linger>,
     /// On its way in place of hyper's answer.
@@ -29,7 +31,8 @@ pub(super) struct Watched<I> {
 impl<I> Watched<I> {
     pub(super) fn new(io: I, activity: Arc<Activity>, write_stall: Duration) -> Self {
         let interlude = Interlude::new(Arc::clone(activity.lane()));
-        Self { io, activity, stall: Stall::new(write_stall), linger: None, own: None, interlude }
+        let stall = Stall::new(write_stall);
+        Self { io, activity, stall, ahead: Ahead::default(), linger: None, own: None, interlude }
     }
 
     fn wrote(
@@ -92,10 +95,23 @@ impl<I: AsyncWrite + Unpin> Watched<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Watched<I> {
+    /// hyper reads nothing while it waits for an answer, so nobody else would see that the peer is gone.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> Result<()> {
+        if self.activity.is_answering() && self.ahead.look(&mut self.io, cx)? {
+            self.activity.half_closed();
+        }
+        Ok(())
+    }
+}
+
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let this = &mut *self;
+        if !this.ahead.take(buf) {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        }
         Poll::Ready(self.activity.read(buf.filled().get(before..).unwrap_or_default()))
     }
 }
@@ -130,6 +146,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.look_ahead(cx)?;
         self.interlude.flushed(cx.waker());
         ready!(self.write_interlude(cx, Interlude::left))?;
         let outcome = Pin::new(&mut self.io).poll_flush(cx);

@@ -58,6 +58,7 @@ where
             match then {
                 Then::Recheck => {}
                 Then::CutLate => return Poll::Ready(Err(ServeError::HeadDeadline)),
+                Then::CutGone => return Poll::Ready(Err(ServeError::Gone)),
                 Then::Cut => return Poll::Ready(Ok(())),
                 Then::Close => {
                     closing = Some(Instant::now());

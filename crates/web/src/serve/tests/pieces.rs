@@ -16,7 +16,6 @@ pub(super) struct Pieces {
 
 impl Pieces {
     /// Ends when the test lets go.
-    #[expect(dead_code, reason="next")]
     pub(super) fn of(pieces: mpsc::Receiver<Bytes>) -> Self {
         Self { left_bytes: None, pieces }
     }
