@@ -36,6 +36,9 @@ pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// Bytes that one HTTP/2 stream buffers for sending.
 pub const H2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a response that an HTTP/2 stream is handed at once. Its reader is taken for gone when it takes less than this within
+/// [`WRITE_STALL`].
+pub const H2_PIECE_BYTES: usize = 16 * 1024;
 /// Payload of one HTTP/2 frame that is accepted, bytes.
 pub const H2_FRAME_BYTES_MAX: u32 = 16 * 1024;
 /// A PING is sent on an HTTP/2 connection after this time without a frame.

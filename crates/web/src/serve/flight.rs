@@ -2,15 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::activity::Activity;
 use super::scan::Verdict;
 use super::stalled::Handed;
 use crate::body::{Body, BodyError};
+use crate::limits::H2_PIECE_BYTES;
 
 /// Counts as a request in flight until it is dropped.
 pub(super) struct Flight {
@@ -31,7 +32,7 @@ impl Flight {
 
     /// The response's body, which carries the flight to its end.
     pub(super) fn carry(self, body: Body) -> InFlight {
-        InFlight { body, stream: Handed::current(), _flight: self }
+        InFlight { body, stream: Handed::current(), left: Bytes::new(), _flight: self }
     }
 }
 
@@ -44,7 +45,29 @@ impl Drop for Flight {
 pub(super) struct InFlight {
     body: Body,
     stream: Option<Arc<Handed>>,
+    /// Of a frame that is handed out in pieces.
+    left: Bytes,
     _flight: Flight,
+}
+
+impl InFlight {
+    /// Takes the next frame of the body. Data is kept to be handed out in pieces.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        Poll::Ready(polled.map(|frame| {
+            frame.map(|frame| match frame.into_data() {
+                Ok(data) => {
+                    self.left = data;
+                    self.piece()
+                }
+                Err(frame) => frame,
+            })
+        }))
+    }
+
+    fn piece(&mut self) -> Frame<Bytes> {
+        Frame::data(self.left.split_to(self.left.len().min(H2_PIECE_BYTES)))
+    }
 }
 
 impl http_body::Body for InFlight {
@@ -55,20 +78,27 @@ impl http_body::Body for InFlight {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match (&self.stream, &polled) {
-            (Some(stream), Poll::Ready(_)) => stream.handed(),
-            (Some(stream), Poll::Pending) => stream.asked(),
-            (None, _) => {}
+        let Some(stream) = self.stream.clone() else { return Pin::new(&mut self.body).poll_frame(cx) };
+        let polled =
+            if self.left.is_empty() { self.poll_next(cx) } else { Poll::Ready(Some(Ok(self.piece()))) };
+        match &polled {
+            Poll::Ready(_) => stream.handed(),
+            Poll::Pending => stream.asked(),
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.left.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (left, body) = (self.left.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        if let Some(upper) = body.upper() {
+            whole.set_upper(upper.saturating_add(left));
+        }
+        whole.set_lower(body.lower().saturating_add(left));
+        whole
     }
 }

@@ -1,7 +1,8 @@
 //! HTTP/2 streams whose reader takes nothing.
 //!
 //! A peer can keep a stream's window closed for ever while it answers every PING. hyper then holds a piece of the response
-//! that it cannot send, and with it the response and the upstream's connection. Such a stream is reset after a time.
+//! that it cannot send, and with it the response and the upstream's connection. Such a stream is reset after a time. What counts is
+//! that a whole piece goes out in it, so pieces are small.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -19,6 +19,7 @@ mod http2_upgrades;
 mod interim;
 mod own;
 mod pieces;
+mod slow_readers;
 mod upgrades;
 
 use std::convert::Infallible;
