@@ -10,7 +10,7 @@ use std::sync::Arc;
 use adit_net::accept::{AcceptLoop, Accepted, ConnectionLimits, ConnectionPermit, Gate};
 use adit_net::connection::Connection;
 use adit_net::hello::{self, ClientHello};
-use adit_net::io::{Buffered, Plain, Replay};
+use adit_net::io::{Buffered, EndOrReset, Replay, Socket};
 use adit_net::listen::Listen;
 use adit_net::network::Network;
 use adit_net::tls;
@@ -18,12 +18,11 @@ use adit_process::shutdown::Shutdown;
 use adit_web::hygiene::Scheme;
 use adit_web::limits::ServeLimits;
 use adit_web::serve::{self, ServeError};
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::server::ResolvesServerCert;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::limits::{
@@ -79,7 +78,7 @@ pub(crate) async fn plain<L: Listen>(node: Arc<Node>, listener: L, gate: Gate, s
     let draining = shutdown.clone();
     let serve = move |Accepted { stream, peer, permit }| {
         let connection = VisitorConnection::new(peer, Scheme::Http, None, (permit, None));
-        let served = visit(Arc::clone(&node), Plain::new(stream), connection, draining.clone());
+        let served = visit(Arc::clone(&node), stream, Version::HTTP_11, connection, draining.clone());
         async move {
             if let Err(error) = served.await {
                 tracing::debug!(%peer, %error, "visitor's connection failed");
@@ -170,7 +169,11 @@ impl Public {
         let mut stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
         stream.get_mut().1.set_buffer_limit(Some(VISITOR_UNSENT_BYTES_MAX));
         let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, entry));
-        Ok(Some(visit(Arc::clone(&self.node), stream, connection, draining)))
+        let version = match stream.get_ref().1.alpn_protocol() {
+            Some(H2) => Version::HTTP_2,
+            _ => Version::HTTP_11,
+        };
+        Ok(Some(visit(Arc::clone(&self.node), stream, version, connection, draining)))
     }
 
     async fn agent<S: Connection>(
@@ -197,14 +200,15 @@ impl Public {
 /// A visitor's connection being served.
 type Serving = Pin<Box<dyn Future<Output = Result<(), ServeError>> + Send>>;
 
-/// Serves one visitor's connection, HTTP/2 if ALPN says so.
-fn visit<S: Transport>(
+/// Serves one visitor's connection. What is cut on it ends by a reset.
+fn visit<S: Socket + Send + 'static>(
     node: Arc<Node>,
     stream: S,
+    version: Version,
     connection: VisitorConnection,
     mut draining: Shutdown,
 ) -> Serving {
-    let is_h2 = stream.speaks_h2();
+    let stream = EndOrReset::new(stream);
     let connection = Arc::new(connection);
     let leaving = Arc::clone(&connection);
     let tasks = node.visitor_tasks.clone();
@@ -220,27 +224,10 @@ fn visit<S: Transport>(
         }
     };
     let limits = ServeLimits::default();
-    if is_h2 {
+    if version == Version::HTTP_2 {
         let spawn = move |work: serve::Work| drop(tasks.spawn("http/2 request", work));
         Box::pin(serve::http2(stream, service, spawn, limits, drained))
     } else {
         Box::pin(serve::http1(stream, service, limits, drained))
-    }
-}
-
-/// What a visitor's bytes travel on.
-trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {
-    fn speaks_h2(&self) -> bool;
-}
-
-impl<S: Connection> Transport for Plain<S> {
-    fn speaks_h2(&self) -> bool {
-        false
-    }
-}
-
-impl<S: Connection> Transport for tokio_rustls::server::TlsStream<Replay<S>> {
-    fn speaks_h2(&self) -> bool {
-        self.get_ref().1.alpn_protocol() == Some(H2)
     }
 }

@@ -1,16 +1,20 @@
 //! A transfer that broke is never shown as one that ended.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_e2e::{Connection, Parts, RawOrigin, Scene, Visitor, digest, head_of, within};
 use anyhow::{Context as _, Result};
 use http_body_util::BodyExt as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
 const STEP: Duration = Duration::from_secs(20);
 const SENT_BYTES: usize = 100_000;
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 /// How an answer is framed.
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +102,30 @@ async fn an_answer_that_ends_by_closing_is_whole() -> Result<()> {
     for mut connection in scene.visitor.each().await? {
         let answer = connection.get("/").await?;
         assert_eq!(digest(answer.into_body()).await?.0.bytes, SENT_BYTES as u64);
+    }
+    Ok(())
+}
+
+/// An answer to HTTP/1.0 ends with its connection, and many who read one do not look at how TLS ended: only a reset tells.
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_is_cut_by_a_reset() -> Result<()> {
+    for (framing, death) in CUTS {
+        let deaths = Arc::new(Semaphore::new(0));
+        let origin = dying(framing, death, Arc::clone(&deaths)).await?;
+        let scene = Scene::start_with(&origin.port()).await?;
+        let plain: Box<dyn Io> = Box::new(scene.visitor.tcp().await?);
+        let tls: Box<dyn Io> = Box::new(scene.visitor.tls(&["http/1.1"]).await?);
+        let authorities = [scene.visitor.http_authority(), scene.visitor.https_authority()];
+        for (mut io, authority) in [plain, tls].into_iter().zip(authorities) {
+            io.write_all(format!("GET / HTTP/1.0\r\nHost: {authority}\r\n\r\n").as_bytes()).await?;
+            let head = head_of(&mut io).await?;
+            assert!(head.contains(" 200 ") && !head.contains("transfer-encoding"), "{head}");
+            within("the start", STEP, io.read_exact(&mut vec![0; SENT_BYTES / 2])).await??;
+            deaths.add_permits(1);
+            let ended = within("the end", STEP, io.read_to_end(&mut Vec::new())).await?;
+            let kind = ended.map_err(|error| error.kind());
+            assert_eq!(kind, Err(ErrorKind::ConnectionReset), "{framing:?} {death:?}, {authority}");
+        }
     }
     Ok(())
 }

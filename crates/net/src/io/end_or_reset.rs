@@ -1,4 +1,4 @@
-//! TCP without TLS, with an end that cannot be mistaken.
+//! A connection with an end that cannot be mistaken.
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
@@ -6,25 +6,30 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::Connection;
+use super::Socket;
 
 /// A connection that ends cleanly only after a shutdown. Dropped without one it is reset: a peer that reads until
-/// the end would otherwise take what was cut for the whole. TLS has its own way to say so.
+/// the end would otherwise take what was cut for the whole. That TLS says so by `close_notify`, many do not look at.
 #[derive(Debug)]
-pub struct Plain<S: Connection> {
+pub struct EndOrReset<S: Socket> {
     stream: S,
     ended: bool,
 }
 
-impl<S: Connection> Plain<S> {
+impl<S: Socket> EndOrReset<S> {
     /// Takes a connection over.
     #[must_use]
     pub const fn new(stream: S) -> Self {
         Self { stream, ended: false }
     }
+
+    /// The connection underneath.
+    pub const fn get_ref(&self) -> &S {
+        &self.stream
+    }
 }
 
-impl<S: Connection> Drop for Plain<S> {
+impl<S: Socket> Drop for EndOrReset<S> {
     fn drop(&mut self) {
         if !self.ended {
             self.stream.reset_on_drop();
@@ -32,13 +37,13 @@ impl<S: Connection> Drop for Plain<S> {
     }
 }
 
-impl<S: Connection> AsyncRead for Plain<S> {
+impl<S: Socket> AsyncRead for EndOrReset<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: Connection> AsyncWrite for Plain<S> {
+impl<S: Socket> AsyncWrite for EndOrReset<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -75,21 +80,21 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::{TcpListener, TcpStream};
 
-    use super::Plain;
+    use super::EndOrReset;
 
-    async fn pair() -> (Plain<TcpStream>, TcpStream) {
+    async fn pair() -> (EndOrReset<TcpStream>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (peer, accepted) =
             tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
-        (Plain::new(accepted.unwrap().0), peer.unwrap())
+        (EndOrReset::new(accepted.unwrap().0), peer.unwrap())
     }
 
     #[tokio::test]
     async fn a_shutdown_is_an_end() {
-        let (mut plain, mut peer) = pair().await;
-        plain.write_all(b"whole").await.unwrap();
-        plain.shutdown().await.unwrap();
-        drop(plain);
+        let (mut connection, mut peer) = pair().await;
+        connection.write_all(b"whole").await.unwrap();
+        connection.shutdown().await.unwrap();
+        drop(connection);
         let mut read = String::new();
         peer.read_to_string(&mut read).await.unwrap();
         assert_eq!(read, "whole");
@@ -97,9 +102,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_drop_is_a_cut() {
-        let (mut plain, mut peer) = pair().await;
-        plain.write_all(b"a part").await.unwrap();
-        drop(plain);
+        let (mut connection, mut peer) = pair().await;
+        connection.write_all(b"a part").await.unwrap();
+        drop(connection);
         let mut read = Vec::new();
         assert_eq!(peer.read_to_end(&mut read).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
