@@ -75,7 +75,8 @@ impl Exchange {
         }
         if is_changed {
             upstream.let_go(&self.node.visitor_tasks);
-            let visitor = Switched { connection: self.connection, meter, io: on_upgrade, tie, idle_max };
+            let (connection, io) = (self.connection, on_upgrade);
+            let visitor = Switched { connection, meter, io, tie, place, idle_max };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }

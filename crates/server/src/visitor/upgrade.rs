@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use crate::limits::HANDSHAKE_DEADLINE;
 use crate::metering::{CountedIo, Meter};
 use crate::node::Node;
+use crate::share::RequestPlace;
 use crate::trace::Traced;
 
 use super::VisitorConnection;
@@ -42,20 +43,22 @@ pub(super) struct Switched {
     pub(super) io: OnUpgrade,
     /// Its stream's, over HTTP/2.
     pub(super) tie: Option<Tie>,
+    /// Its request's among those of the endpoint.
+    pub(super) place: Option<RequestPlace>,
     /// How long neither side may say anything.
     pub(super) idle_max: Duration,
 }
 
 /// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
 pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
-    let Switched { connection, meter, io, tie, idle_max } = visitor;
+    let Switched { connection, meter, io, tie, place, idle_max } = visitor;
     node.visitor_tasks.spawn("upgraded connection", async move {
         match splice((io, tie), upstream, meter, idle_max).await {
             Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
             Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
         }
-        // Until here the connection had its place among the node's.
-        drop(connection);
+        // Until here the connection had its place among the node's, and the request among the endpoint's.
+        drop((connection, place));
     });
 }
 
