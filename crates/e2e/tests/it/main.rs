@@ -32,6 +32,7 @@ mod terminate;
 mod tls;
 mod transfers;
 mod udp;
+mod upstream_floods;
 mod upstreams;
 mod websocket_ends;
 mod websocket_http2;

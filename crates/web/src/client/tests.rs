@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+mod floods;
+
 use std::io::{ErrorKind, Result as IoResult};
 use std::pin::Pin;
 use std::task::{Context, Poll};
