@@ -125,8 +125,10 @@ impl Book {
     }
 
     /// Forgets how far the endpoints have been written down whose meters are gone: new ones start from zero.
-    pub(crate) fn keep_only(&mut self, has_meter: impl Fn(EndpointId) -> bool) {
-        self.written.retain(|endpoint, _| has_meter(*endpoint));
+    pub(crate) fn forget(&mut self, endpoints: &[EndpointId]) {
+        for endpoint in endpoints {
+            self.written.remove(endpoint);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Writes usage down every few seconds, on the disk first, then at the control plane.
 
-use std::collections::HashSet;
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
@@ -145,9 +144,9 @@ impl Keeper {
     /// What nobody serves any more and what stands in closed rows needs no counter.
     fn forget(&mut self) {
         let book = &self.book;
-        self.meters.forget(|endpoint, count| book.is_settled(endpoint, count));
-        let left: HashSet<_> = self.meters.all().into_iter().map(|(endpoint, _)| endpoint).collect();
-        self.book.keep_only(|endpoint| left.contains(&endpoint));
+        let forgotten = self.meters.forget(|endpoint, count| book.is_settled(endpoint, count));
+        // Exactly these: one that is served again by now has a new meter, and its counts are new.
+        self.book.forget(&forgotten);
     }
 }
 

@@ -80,11 +80,14 @@ impl Meters {
     }
 
     /// Forgets the meters that nobody holds and whose counts are `settled`: the two are its endpoint and its counts.
-    pub(super) fn forget(&self, settled: impl Fn(EndpointId, Carried) -> bool) {
+    /// Returns whose they were: those that come back start from zero.
+    pub(super) fn forget(&self, settled: impl Fn(EndpointId, Carried) -> bool) -> Vec<EndpointId> {
         // Whoever gets one does so under this lock, and whoever counts holds one: a single holder means that no count
         // can still come.
-        self.lock()
-            .retain(|endpoint, meter| Arc::strong_count(meter) > 1 || !settled(*endpoint, meter.read()));
+        let is_over = |endpoint: &EndpointId, meter: &mut Arc<Meter>| {
+            Arc::strong_count(meter) == 1 && settled(*endpoint, meter.read())
+        };
+        self.lock().extract_if(is_over).map(|(endpoint, _)| endpoint).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<EndpointId, Arc<Meter>>> {
@@ -117,10 +120,11 @@ mod tests {
         meters.forget(|_, _| true);
         assert!(Arc::ptr_eq(&meter, &meters.of(endpoint).unwrap()));
         drop(meter);
-        meters.forget(|_, counts| counts.requests == 0);
+        assert!(meters.forget(|_, counts| counts.requests == 0).is_empty());
         assert_eq!(meters.all().len(), 1);
-        meters.forget(|of, counts| of == endpoint && counts.requests == 1);
-        assert!(meters.all().is_empty());
+        // Served again at once: it was forgotten all the same, and counts from zero.
+        assert_eq!(meters.forget(|of, counts| of == endpoint && counts.requests == 1), [endpoint]);
+        assert_eq!(meters.of(endpoint).unwrap().read(), Carried::default());
     }
 
     #[test]
