@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_api::Problem;
 use adit_api::capability::{self, CapabilityRequest, CapabilityResponse};
+use adit_api::{Code, Problem};
 use adit_net::dial::DialError;
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
 use adit_wire::ALPN;
@@ -173,6 +173,11 @@ fn refused(
 ) -> Verdict {
     let passes = matches!(status.as_u16(), 408 | 421 | 425 | 429) || !status.is_client_error();
     match problem {
+        Some(problem) if problem.code == Code::NotTheServer.to_string() => {
+            let message = format!("{server} is the address of an endpoint, not of the server");
+            let advice = "Name the server itself, with --server, ADIT_SERVER or in the configuration file.";
+            Refusal { code: Some(problem.code), ..Refusal::new(ExitStatus::Refused, message, advice) }.into()
+        }
         Some(problem) if !passes => {
             let status = if status == StatusCode::UNAUTHORIZED {
                 ExitStatus::Authentication

@@ -104,6 +104,9 @@ codes! {
     /// WebSocket is the only protocol carried over HTTP/2, and an upstream that speaks HTTP/2 cannot change its protocol.
     ProtocolNotCarried = 1010, 501, Visitor, "This protocol is not carried",
         "Over HTTP/2 only WebSocket is, and only to a service that speaks HTTP/1.1.";
+    /// An agent exchanges its API key where an endpoint is: what it was told is the server is none.
+    NotTheServer = 1011, 421, Visitor, "This address is an endpoint, not the server",
+        "Give the agent the server's own address, with `--server`. The key went no further than this node.";
     /// No endpoint has this host name.
     EndpointUnknown = 2000, 404, Visitor, "No endpoint has this address",
         "Check the address. If it is yours, start the agent with `adit http PORT --url NAME`.";

@@ -19,7 +19,7 @@ pub(crate) use connection::VisitorConnection;
 
 use std::sync::Arc;
 
-use adit_api::Code;
+use adit_api::{Code, capability};
 use adit_domain::id::RequestId;
 use adit_web::service::Peer;
 use adit_web::upgrade::Handshake;
@@ -95,6 +95,10 @@ async fn route(
         request.extensions_mut().insert(Peer(connection.peer.ip()));
         let Ok(response) = service.clone().oneshot(request).await;
         return Ok(response);
+    }
+    // It holds an API key, which is no upstream's to see.
+    if request.uri().path() == capability::PATH {
+        return Err(Code::NotTheServer);
     }
     let hostname = host.clone();
     Exchange { node, connection, hostname, id }.run(authority, request).await

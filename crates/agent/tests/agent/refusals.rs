@@ -25,6 +25,7 @@ async fn what_the_api_refuses_for_good() {
         (ApiAnswer::Problem(Code::ApiKeyRejected, None), 4, Some("ADIT-4001")),
         (ApiAnswer::Problem(Code::ApiKeyMissing, None), 4, Some("ADIT-4000")),
         (ApiAnswer::Problem(Code::BadRequest, None), 5, Some("ADIT-1000")),
+        (ApiAnswer::Problem(Code::NotTheServer, None), 5, Some("ADIT-1011")),
         (ApiAnswer::Foreign(401), 4, None),
     ];
     for (answer, status, code) in cases {
