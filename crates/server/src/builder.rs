@@ -36,6 +36,7 @@ use crate::node::Node;
 use crate::overload::Ceilings;
 use crate::ports::Ports;
 use crate::registry::Registry;
+use crate::resume::Resumable;
 use crate::routes::Routes;
 use crate::share::Shares;
 use crate::trust::Trust;
@@ -209,6 +210,7 @@ impl Builder {
             overload: Arc::default(),
             handshakes: Handshakes::default(),
             holds: Holds::new(Instant::now()),
+            resumable: Resumable::default(),
             reserved: self.reserved,
             mux,
             clock: self.clock,

@@ -29,6 +29,7 @@ mod pool;
 mod ports;
 mod probe;
 mod registry;
+mod resume;
 mod routes;
 mod serving;
 mod share;

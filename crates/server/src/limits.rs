@@ -170,6 +170,12 @@ pub const SILENCE_LOOK: Duration = Duration::from_millis(500);
 /// Claims of one session that wait for the directory at once; further binds are told to try later.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 16;
 
+/// Endpoints whose last claim is remembered, so that their agents come back while the directory is away.
+pub const REMEMBERED_CLAIMS_MAX: usize = 20_000;
+
+/// Instances that are remembered for one of them: the members of a pool, and as many that were.
+pub const REMEMBERED_INSTANCES_MAX: usize = 2 * MEMBERS_MAX;
+
 /// How long the directory may take for one claim.
 pub const CLAIM_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -242,6 +248,12 @@ pub const POOL_IDLE_AGE: Duration = Duration::from_secs(10);
 
 /// How often idle upstream connections are looked through.
 pub const POOL_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a request that finds no stream left waits for that of an idle connection which gives way.
+pub const IDLE_GIVES_WAY_DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often it looks whether that is free.
+pub const IDLE_GIVES_WAY_LOOK: Duration = Duration::from_millis(2);
 
 /// Host names whose existence is remembered, so that requests for unknown ones do not each ask the directory.
 pub const KNOWN_NAMES_MAX: usize = 10_000;

@@ -62,6 +62,14 @@ impl Manner {
         self.handling.retry == Retry::Safe
     }
 
+    /// Whether the upstream says something before it has seen a request: its settings (RFC 9113, section 3.4).
+    pub(crate) fn speaks_first(&self) -> bool {
+        match self.protocol {
+            UpstreamProtocol::Http1 => false,
+            UpstreamProtocol::H2c | UpstreamProtocol::H2 => true,
+        }
+    }
+
     /// Starts to speak HTTP on a stream. What goes on beside the sender are such tasks; they end when the sender
     /// is dropped or the stream ends, and their errors reach the sender.
     ///

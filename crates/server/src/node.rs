@@ -22,6 +22,7 @@ use crate::metering::Meters;
 use crate::overload::Overload;
 use crate::ports::Ports;
 use crate::registry::Registry;
+use crate::resume::Resumable;
 use crate::routes::Routes;
 use crate::share::Shares;
 use crate::trust::Trust;
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     /// Lets connections of visitors and agents in, whichever port they come to.
     pub(crate) gate: Gate,
     pub(crate) holds: Holds,
+    /// What was claimed here.
+    pub(crate) resumable: Resumable,
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,

@@ -54,6 +54,16 @@ impl Pool {
         }
     }
 
+    /// Closes the connection that nobody has taken for longest; `false` if there is none.
+    pub(crate) fn give_up_one(&self) -> bool {
+        let mut state = self.lock();
+        let has_one = !state.connections.is_empty();
+        if has_one {
+            drop(state.connections.remove(0));
+        }
+        has_one
+    }
+
     /// How many connections are idle.
     pub(crate) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)

@@ -76,7 +76,7 @@ impl Routes {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(hostname).cloned()
     }
 
-    /// Lets `tunnel` serve what was claimed, and returns the route that this ends: that of an older epoch, or of another
+    /// Lets `tunnel` serve what was claimed, tells who waits for that, and returns the route that this ends: that of an older epoch, or of another
     /// endpoint which had this name.
     ///
     /// # Errors
@@ -106,6 +106,7 @@ impl Routes {
             None => Arc::new(share.endpoint()?),
         };
         let (meter, share) = (Arc::clone(&tunnel.meter), Arc::clone(share));
+        let waited_for = Arc::clone(&tunnel.hold);
         let mut route =
             joined.map_or_else(|| Route::new(claimed, meter, (share, place)), |route| Route::clone(route));
         let ended = held.filter(|_| joined.is_none()).cloned();
@@ -113,12 +114,14 @@ impl Routes {
             return Err(BindError::Full);
         }
         routes.insert(claimed.hostname.clone(), Arc::new(route));
+        // Here, where nobody else binds or unbinds: what was last is what those who wait are told last.
+        waited_for.bound();
         Ok(ended)
     }
 
     /// Takes the tunnel of one session off an endpoint; another epoch is left alone. Returns whether the endpoint was
-    /// served by this one and is served by none now.
-    pub(crate) fn unbind(&self, claimed: &Claimed, session: SessionId) -> bool {
+    /// served by this one and is served by none now, which `tell_last` tells before anybody else can bind it.
+    pub(crate) fn unbind(&self, claimed: &Claimed, session: SessionId, tell_last: impl FnOnce()) -> bool {
         let mut routes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let Some(held) = routes.get(&claimed.hostname) else { return false };
         if (held.endpoint(), held.claimed.epoch) != (claimed.endpoint, claimed.epoch) {
@@ -129,6 +132,7 @@ impl Routes {
         let none_left = route.members.is_empty();
         if none_left {
             routes.remove(&claimed.hostname);
+            tell_last();
         } else {
             routes.insert(claimed.hostname.clone(), Arc::new(route));
         }
@@ -241,6 +245,11 @@ impl Route {
         let tunnel = self.find(choice, Need::Idle)?;
         let idle = tunnel.pool.take()?;
         Some((tunnel, idle))
+    }
+
+    /// Closes one idle upstream connection of a tunnel that `choice` leaves; `false` if none has any.
+    pub(crate) fn give_up_idle(&self, choice: &Choice) -> bool {
+        self.tunnels().any(|tunnel| choice.may_use(tunnel) && tunnel.pool.give_up_one())
     }
 
     /// Whether [`Route::pick`] would find one.

@@ -11,6 +11,7 @@ use adit_net::listen::{self, BindError};
 use adit_process::shutdown::Shutdown;
 use tokio::time::{interval, timeout};
 
+use crate::hold::Holds;
 use crate::limits::{CLAIM_DEADLINE, PORT_RENEWAL_INTERVAL};
 use crate::node::Node;
 use crate::ports::OpenError;
@@ -50,9 +51,12 @@ fn accepting(
     Ok(accepting.run(shutdown, move |accepted| raw::serve(Arc::clone(&on), hostname.clone(), accepted)))
 }
 
+/// How an endpoint lost its last tunnel, for those who wait for it.
+pub(crate) type Lost = fn(&Holds, &Hostname);
+
 /// Takes the tunnel of one session off an endpoint, and closes its port with the last. Returns whether it was the last.
-pub(crate) fn end(node: &Node, claimed: &Claimed, session: SessionId) -> bool {
-    let is_last = node.routes.unbind(claimed, session);
+pub(crate) fn end(node: &Node, claimed: &Claimed, session: SessionId, lost: Lost) -> bool {
+    let is_last = node.routes.unbind(claimed, session, || lost(&node.holds, &claimed.hostname));
     node.ports.close_unless(claimed.endpoint, || {
         node.routes.get(&claimed.hostname).is_some_and(|route| route.endpoint() == claimed.endpoint)
     });

@@ -48,12 +48,9 @@ impl Claims {
             return Err(Busy);
         }
         let claim = claim_of(node, capability, instance, bind);
-        let directory = Arc::clone(&node.directory);
+        let node = Arc::clone(node);
         self.waiting.push(Box::pin(async move {
-            let result = timeout(CLAIM_DEADLINE, directory.claim(claim)).await;
-            let result = result.unwrap_or_else(|_| {
-                Err(ClaimError::Unavailable(Unavailable { reason: "no answer in time".to_owned() }))
-            });
+            let result = granted(&node, claim).await;
             Outcome { request, manner, pooling, result }
         }));
         Ok(())
@@ -70,6 +67,27 @@ impl Claims {
             Some(outcome) => outcome,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// What the directory says; while it is away, what it said last to who comes back for it.
+async fn granted(node: &Node, claim: Claim) -> Result<Claimed, ClaimError> {
+    let result = timeout(CLAIM_DEADLINE, node.directory.claim(claim.clone())).await;
+    let result = result.unwrap_or_else(|_| {
+        Err(ClaimError::Unavailable(Unavailable { reason: "no answer in time".to_owned() }))
+    });
+    match result {
+        Ok(claimed) => {
+            node.resumable.granted(&claimed, &claim);
+            Ok(claimed)
+        }
+        Err(ClaimError::Unavailable(error)) => {
+            let claimed = node.resumable.resume(&claim).ok_or(ClaimError::Unavailable(error.clone()))?;
+            let Claimed { hostname, epoch, .. } = &claimed;
+            tracing::warn!(%error, %hostname, %epoch, "an agent resumes what it held: the directory is away");
+            Ok(claimed)
+        }
+        Err(error) => Err(error),
     }
 }
 

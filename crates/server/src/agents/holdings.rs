@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::Hostname;
 use adit_domain::id::{EndpointId, SessionId};
 use adit_wire::control::{Unbind, UnbindReason};
 use tokio::time::timeout;
@@ -13,7 +12,7 @@ use crate::hold::Holds;
 use crate::limits::CLAIM_DEADLINE;
 use crate::node::Node;
 use crate::registry::Loss;
-use crate::serving;
+use crate::serving::{self, Lost};
 
 /// What a session serves. Dropped, it takes all of it out of the routes: nothing is routed to a connection that nobody
 /// looks after.
@@ -40,9 +39,7 @@ impl Holdings {
     /// An endpoint that cannot be served after all.
     pub(super) fn undo(&mut self, claimed: &Claimed) {
         self.bound.remove(&claimed.endpoint);
-        if serving::end(&self.node, claimed, self.session) {
-            self.node.holds.released(&claimed.hostname);
-        }
+        serving::end(&self.node, claimed, self.session, Holds::released);
     }
 
     /// The agent does not want an endpoint any longer.
@@ -77,29 +74,26 @@ impl Holdings {
 
     /// Takes everything out of the routes, and notes how for those who wait. What the directory holds stays: the agent
     /// may come back for it.
-    pub(super) fn leave(&mut self, how: fn(&Holds, &Hostname)) {
+    pub(super) fn leave(&mut self, how: Lost) {
         for (_, claimed) in std::mem::take(&mut self.bound) {
-            if serving::end(&self.node, &claimed, self.session) {
-                how(&self.node.holds, &claimed.hostname);
-            }
+            serving::end(&self.node, &claimed, self.session, how);
         }
     }
 
     /// Gives endpoints back to the directory, where this session was the last one here to serve them. None of them is
     /// served from the first moment on, however long the directory takes.
     async fn give_back(&self, claimed: impl IntoIterator<Item = Claimed>) {
-        let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.session);
+        let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.session, Holds::released);
         let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
-        for Claimed { hostname, .. } in &given_back {
-            self.node.holds.released(hostname);
-        }
         self.release(&given_back).await;
     }
 
     /// Tells the directory that these are not served.
     pub(super) async fn release(&self, claimed: &[Claimed]) {
         let released = async {
-            for Claimed { endpoint, hostname, epoch, .. } in claimed {
+            for claimed in claimed {
+                let Claimed { endpoint, hostname, epoch, .. } = claimed;
+                self.node.resumable.given_back(claimed);
                 if let Err(error) = self.node.directory.release(*endpoint, *epoch).await {
                     tracing::warn!(%error, %hostname, "an endpoint was not released");
                 }

@@ -233,16 +233,12 @@ impl AgentSession {
             pool: Pool::default(),
             meter,
             share: EndpointShare::new(Arc::clone(&self.standing.share)),
-            hold: Arc::clone(&hold),
+            hold,
             manner,
         });
         match self.node.routes.bind(&claimed, tunnel) {
-            Ok(ended) => {
-                hold.bound();
-                if let Some(route) = ended {
-                    tell_the_losers(&route, &claimed);
-                }
-            }
+            Ok(None) => {}
+            Ok(Some(route)) => tell_the_losers(&route, &claimed),
             Err(error) => {
                 let reason = match error {
                     BindError::Stale => BindRefusal::Replaced,

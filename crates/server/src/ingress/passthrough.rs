@@ -32,8 +32,12 @@ pub(super) async fn of(node: &Node, name: Option<&Hostname>, deadline: Instant) 
     }
     match timeout_at(deadline, node.known.kind_of(node.directory.as_ref(), name)).await {
         Ok(Ok(None | Some(EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp))) => Passthrough::No,
-        // Where nobody knows it may be one, too: saying nothing is the safe answer.
-        Ok(Ok(Some(EndpointKind::Tls)) | Err(_)) | Err(_) => Passthrough::Nobody,
+        Ok(Ok(Some(EndpointKind::Tls))) => Passthrough::Nobody,
+        Ok(Err(_)) | Err(_) => match node.resumable.kind_of(name) {
+            Some(EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp) => Passthrough::No,
+            // Where nobody knows it may be one, too: saying nothing is the safe answer.
+            Some(EndpointKind::Tls) | None => Passthrough::Nobody,
+        },
     }
 }
 

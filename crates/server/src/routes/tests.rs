@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
@@ -70,9 +71,9 @@ async fn epochs_of_one_endpoint_are_compared_and_another_endpoint_starts_anew() 
     // The name belongs to another endpoint now, whose epochs have nothing to do with those before.
     let ended = routes.bind(&claimed(b, 1), Arc::clone(&older)).unwrap().unwrap();
     assert_eq!((ended.endpoint(), ended.claimed.epoch), (a, Epoch(6)));
-    assert!(!routes.unbind(&claimed(a, 1), older.session_id), "that endpoint is not served here");
-    assert!(!routes.unbind(&claimed(b, 1), newer.session_id), "that session does not serve it");
-    assert!(routes.unbind(&claimed(b, 1), older.session_id));
+    assert!(!routes.unbind(&claimed(a, 1), older.session_id, || {}), "that endpoint is not served here");
+    assert!(!routes.unbind(&claimed(b, 1), newer.session_id, || {}), "that session does not serve it");
+    assert!(routes.unbind(&claimed(b, 1), older.session_id, || {}));
     assert!(routes.get(&claimed(a, 1).hostname).is_none());
 }
 
@@ -216,5 +217,37 @@ async fn one_epoch_has_one_agent_unless_all_share() {
         let route = routes.get(&claimed.hostname).unwrap();
         assert!(route.has(&one) && route.has(&again));
         assert_eq!(route.has(&other), joins);
+    }
+}
+
+/// The last tunnel goes while another one comes: those who wait are told what holds in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_hears_last_what_happened_last() {
+    let (holds, routes, endpoint) = (Holds::new(Instant::now()), Routes::default(), EndpointId::new());
+    let (claimed, in_an_hour) = (claimed(endpoint, 1), Instant::now() + Duration::from_hours(1));
+    for _ in 0..500 {
+        let hold = holds.enter(&claimed.hostname);
+        let on_hold = |(tunnel, alive): (Arc<Tunnel>, _)| {
+            let tunnel = Arc::into_inner(tunnel).unwrap();
+            (Arc::new(Tunnel { hold: Arc::clone(&hold), ..tunnel }), alive)
+        };
+        let ((goes, _goes), (comes, _comes)) =
+            (on_hold(tunnel(InstanceId::new())), on_hold(tunnel(InstanceId::new())));
+        routes.bind(&claimed, Arc::clone(&goes)).unwrap();
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                routes.unbind(&claimed, goes.session_id, || holds.vanished(&claimed.hostname));
+            });
+            scope.spawn(|| {
+                start.wait();
+                routes.bind(&claimed, Arc::clone(&comes)).unwrap();
+            });
+        });
+        // What is not served is forgotten then.
+        holds.sweep(in_an_hour);
+        assert!(holds.find(&claimed.hostname).is_some(), "it is served, and nobody was told");
+        routes.unbind(&claimed, comes.session_id, || {});
     }
 }

@@ -110,7 +110,8 @@ impl Failure {
         }
         let delivery = match error {
             SendError::Unsent(..) => Delivery::Unsent,
-            _ if trace.has_heard() => Delivery::Answering,
+            // What speaks first says nothing about the request with that.
+            _ if trace.has_heard() && !tunnel.manner.speaks_first() => Delivery::Answering,
             _ => Delivery::Unknown,
         };
         Self::of_stream(trace, tunnel, delivery)
@@ -120,7 +121,13 @@ impl Failure {
     pub(super) fn of_stream(trace: &Trace, tunnel: &Arc<Tunnel>, otherwise: Delivery) -> Self {
         let (delivery, code) = match trace.failed() {
             Some(StreamError::NotReached(answer)) => return Self::not_reached(answer, tunnel),
-            Some(StreamError::Aborted(AbortCode::NotBound)) => (Delivery::Unopened, Code::AgentLost),
+            // Only as long as it has no upstream: what comes later does not make the upstream forget what it saw.
+            Some(StreamError::Aborted(AbortCode::NotBound)) if !trace.is_dialled() => {
+                (Delivery::Unopened, Code::AgentLost)
+            }
+            Some(StreamError::Aborted(AbortCode::Limit)) if !trace.is_dialled() => {
+                (Delivery::NoRoom, Code::EndpointBusy)
+            }
             _ if tunnel.session.is_closed() => (otherwise, Code::AgentLost),
             _ => (otherwise, Code::UpstreamBroken),
         };

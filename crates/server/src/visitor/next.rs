@@ -32,6 +32,8 @@ pub(super) struct Facts {
     pub(super) others: Others,
     /// The upstream of this endpoint.
     pub(super) upstream: Seen,
+    /// How long it has been tried.
+    pub(super) time: Time,
 }
 
 /// A request's body, as far as it was read.
@@ -60,6 +62,13 @@ pub(super) enum Others {
     None,
 }
 
+/// Whether a visitor who has waited since the first failure may wait longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Time {
+    Left,
+    Up,
+}
+
 /// When an upstream answered last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -83,7 +92,7 @@ pub(super) enum Next {
 
 /// | delivery | and | next |
 /// | --- | --- | --- |
-/// | anything | its body is not whole any more | answer |
+/// | anything | its body is not whole any more, or time is up | answer |
 /// | unopened | | wait for an agent; one that is there will do |
 /// | no room, refused, timed out | another tunnel is there | again |
 /// | refused | the upstream answered lately | wait for the upstream |
@@ -94,7 +103,8 @@ pub(super) enum Next {
 /// | answering, final | | answer |
 pub(super) const fn what_next(delivery: Delivery, facts: Facts) -> Next {
     match (delivery, facts) {
-        (Delivery::Answering | Delivery::Final, _) | (_, Facts { body: Kept::Spent, .. }) => Next::Answer,
+        (Delivery::Answering | Delivery::Final, _)
+        | (_, Facts { body: Kept::Spent, .. } | Facts { time: Time::Up, .. }) => Next::Answer,
         (Delivery::Unsent, _)
         | (Delivery::NoRoom | Delivery::Refused | Delivery::TimedOut, Facts { others: Others::There, .. }) => {
             Next::Again
@@ -107,7 +117,7 @@ pub(super) const fn what_next(delivery: Delivery, facts: Facts) -> Next {
 
 #[cfg(test)]
 mod tests {
-    use super::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, what_next};
+    use super::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, Time, what_next};
 
     /// Every combination once, against rules written the other way round: what must never, and what must always.
     #[test]
@@ -119,15 +129,17 @@ mod tests {
                 for repeat in [Repeat::Once, Repeat::Done, Repeat::Never] {
                     for others in [Others::There, Others::None] {
                         for upstream in [Seen::Lately, Seen::NotLately] {
-                            let facts = Facts { body, repeat, others, upstream };
-                            check(delivery, facts, what_next(delivery, facts));
-                            cases += 1;
+                            for time in [Time::Left, Time::Up] {
+                                let facts = Facts { body, repeat, others, upstream, time };
+                                check(delivery, facts, what_next(delivery, facts));
+                                cases += 1;
+                            }
                         }
                     }
                 }
             }
         }
-        assert_eq!(cases, 8 * 2 * 3 * 2 * 2);
+        assert_eq!(cases, 8 * 2 * 3 * 2 * 2 * 2);
     }
 
     fn check(delivery: Delivery, facts: Facts, next: Next) {
@@ -138,13 +150,13 @@ mod tests {
             Delivery::Unopened | Delivery::NoRoom | Delivery::Refused | Delivery::TimedOut | Delivery::Unsent
         );
         if goes_on {
-            assert_eq!(facts.body, Kept::Whole, "{case}");
+            assert_eq!((facts.body, facts.time), (Kept::Whole, Time::Left), "{case}");
             assert!(
                 is_undelivered || (delivery, facts.repeat) == (Delivery::Unknown, Repeat::Once),
                 "{case}"
             );
         }
-        if facts.body == Kept::Whole {
+        if (facts.body, facts.time) == (Kept::Whole, Time::Left) {
             let must_go_on = match delivery {
                 Delivery::Unopened | Delivery::Unsent => true,
                 Delivery::Refused => facts.others == Others::There || facts.upstream == Seen::Lately,
@@ -161,8 +173,13 @@ mod tests {
 
     #[test]
     fn the_cases_that_people_meet() {
-        let post =
-            Facts { body: Kept::Whole, repeat: Repeat::Never, others: Others::None, upstream: Seen::Lately };
+        let post = Facts {
+            body: Kept::Whole,
+            repeat: Repeat::Never,
+            others: Others::None,
+            upstream: Seen::Lately,
+            time: Time::Left,
+        };
         let get = Facts { repeat: Repeat::Once, ..post };
         let cases = [
             ("POST, the agent is away", Delivery::Unopened, post, Next::AwaitAgent),
@@ -194,6 +211,12 @@ mod tests {
                 Delivery::Refused,
                 Facts { others: Others::There, ..post },
                 Next::Again,
+            ),
+            (
+                "POST, one more of a pool that drops packets",
+                Delivery::TimedOut,
+                Facts { others: Others::There, time: Time::Up, ..post },
+                Next::Answer,
             ),
             (
                 "POST of which too much is gone",

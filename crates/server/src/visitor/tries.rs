@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
-use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, what_next};
+use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, Time, what_next};
 use super::patience::Patience;
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
@@ -210,6 +210,7 @@ impl<'a> Tries<'a> {
             },
             others: if is_there { Others::There } else { Others::None },
             upstream: if up_lately { Seen::Lately } else { Seen::NotLately },
+            time: if Instant::now() < self.until() { Time::Left } else { Time::Up },
         }
     }
 
@@ -285,7 +286,7 @@ impl<'a> Tries<'a> {
         }
     }
 
-    /// The moment after which nothing is waited for any more.
+    /// The moment after which nothing is waited for or tried any more, fixed at the first failure.
     fn until(&mut self) -> Instant {
         *self.until.get_or_insert_with(|| Instant::now() + HOLD_TOTAL)
     }

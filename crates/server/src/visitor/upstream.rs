@@ -5,23 +5,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use adit_domain::id::RequestId;
-use adit_mux::{Answer, OpenError};
+use adit_mux::{Answer, OpenError, Stream, StreamError};
 use adit_process::tasks::Tasks;
 use adit_web::Body;
 use adit_web::client::{self, Sender};
 use adit_web::limits::ClientLimits;
+use adit_wire::record::AbortCode;
+use adit_wire::stream::StreamHeader;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::failure::Failure;
 use super::next::Delivery;
 use crate::choice::Choice;
-use crate::limits::UPSTREAM_CONNECT_DEADLINE;
+use crate::limits::{IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, UPSTREAM_CONNECT_DEADLINE};
 use crate::manner::Manner;
 use crate::node::Node;
 use crate::pool::Idle;
-use crate::routes::Route;
+use crate::routes::{NoTunnel, Route};
 use crate::trace::{Trace, Traced};
 use crate::tunnel::Tunnel;
 
@@ -60,14 +62,15 @@ impl Upstream {
         begin: Begin,
         (visitor, request): (SocketAddr, RequestId),
     ) -> Result<Self, Failure> {
-        let tunnel = route.pick(choice).map_err(Failure::no_tunnel)?;
-        let opened = tunnel.session.open(&route.header(request, visitor)).await;
-        let mut stream = opened.map_err(|error| Failure::unopened(error, &tunnel))?;
+        let (tunnel, mut stream) = opened(route, choice, &route.header(request, visitor)).await?;
         if begin == Begin::Dialled {
             let answered = timeout(UPSTREAM_CONNECT_DEADLINE, stream.answer()).await;
             match answered.map_err(|_| Failure::undialled(&tunnel))? {
                 Ok(Answer::Dialled) => {}
                 Ok(answer) => return Err(Failure::not_reached(answer, &tunnel)),
+                Err(StreamError::Aborted(AbortCode::Limit)) => {
+                    return Err(Failure::unopened(OpenError::Full, &tunnel));
+                }
                 Err(_) => return Err(Failure::unopened(OpenError::Closed, &tunnel)),
             }
         }
@@ -162,5 +165,33 @@ impl Upstream {
             return;
         }
         self.tunnel.pool.put(Idle { sender: self.sender, trace: self.trace });
+    }
+}
+
+/// A new stream, over one of the tunnels that `choice` leaves. Where none is left to be opened, an idle connection gives
+/// its stream up.
+async fn opened(
+    route: &Route,
+    choice: &mut Choice,
+    header: &StreamHeader,
+) -> Result<(Arc<Tunnel>, Stream), Failure> {
+    let mut give_up = None;
+    loop {
+        let full = match route.pick(choice) {
+            Ok(tunnel) => match tunnel.session.open(header).await {
+                Ok(stream) => return Ok((tunnel, stream)),
+                Err(OpenError::Full) => Failure::unopened(OpenError::Full, &tunnel),
+                Err(error) => return Err(Failure::unopened(error, &tunnel)),
+            },
+            Err(NoTunnel::Full) => Failure::no_tunnel(NoTunnel::Full),
+            Err(NoTunnel::Gone) => return Err(Failure::no_tunnel(NoTunnel::Gone)),
+        };
+        match give_up {
+            None if route.give_up_idle(choice) => give_up = Some(Instant::now() + IDLE_GIVES_WAY_DEADLINE),
+            Some(end) if Instant::now() < end => {}
+            None | Some(_) => return Err(full),
+        }
+        // It is closed by its own task, and told to the agent.
+        sleep(IDLE_GIVES_WAY_LOOK).await;
     }
 }

@@ -348,3 +348,32 @@ async fn a_drain_tells_the_agents_and_ends_in_peace() {
     assert!(matches!(agent.hear().await, Frame::Goodbye { reason: GoodbyeReason::Draining, .. }));
     assert!(node.running.await.unwrap().is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_held_an_endpoint_comes_back_while_the_directory_is_away() {
+    let node = TestNode::start();
+    let identity = Identity::of(&node, TenantId::new());
+    let mut agent = TestAgent::connect(&node, &identity).await;
+    let (first, instance) = (agent.bind("one.localhost").await, agent.instance);
+    drop(agent);
+    node.authority.is_away.store(true, Ordering::SeqCst);
+
+    let mut other = TestAgent::connect(&node, &identity).await;
+    let stranger = Identity::of(&node, TenantId::new());
+    let mut stranger = TestAgent::connect_as(&node, &stranger, instance).await;
+    for (agent, epoch) in [(&mut other, Epoch::NONE), (&mut stranger, first.epoch)] {
+        let answer = agent.ask("one.localhost", epoch).await;
+        assert!(
+            matches!(&answer, Frame::BindRefused(refused) if refused.reason == BindRefusal::TryLater),
+            "{answer:?}"
+        );
+    }
+
+    let mut back = TestAgent::connect_as(&node, &identity, instance).await;
+    let Frame::Bound(again) = back.ask("one.localhost", first.epoch).await else { panic!("refused") };
+    assert_eq!((again.epoch, again.endpoint), (first.epoch, first.endpoint));
+    upstream::serve(back.incoming, |_, _, _| {
+        Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nagain".to_vec())
+    });
+    assert_eq!(Visitor::connect(node.http).await.get("one.localhost", "/").await.body, "again");
+}

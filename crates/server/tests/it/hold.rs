@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adit_domain::id::{InstanceId, TenantId};
-use adit_domain::{Epoch, Handling};
+use adit_domain::{Epoch, Handling, UpstreamProtocol};
 use adit_mux::{Answer, Config, Incoming, Stream};
 use adit_process::tasks::Tasks;
 use adit_server::limits::{HELD_BODY_BYTES_MAX, HOLD_AGENT, HOLD_REFUSED};
@@ -53,7 +53,8 @@ impl Place {
                 let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
                 drop(Tasks::new("test agent").spawn("driver", driver.run()));
                 let (pooling, handling) = (None, Handling::default());
-                return TestAgent { incoming, control, instance, pooling, handling };
+                let protocol = UpstreamProtocol::Http1;
+                return TestAgent { incoming, control, instance, pooling, handling, protocol };
             }
         }
     }

@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use adit_domain::id::TenantId;
 use adit_domain::{Handling, Retry, Reuse};
+use adit_mux::{Answer, Config};
+use adit_process::tasks::Tasks;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::Barrier;
 
 use crate::support::agent::{Identity, TestAgent};
 use crate::support::node::TestNode;
@@ -213,4 +218,62 @@ async fn what_the_upstream_may_not_say_is_a_bad_gateway() {
         let text = String::from_utf8_lossy(reply);
         assert_eq!((response.status(), response.header("adit-error")), (502, Some("ADIT-2005")), "{text}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_give_way_when_no_stream_is_left() {
+    const STREAMS: usize = 3;
+    let node = TestNode::start_with(Config { streams_max: STREAMS, ..Config::default() });
+    let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    agent.bind(HOST).await;
+    // Answered when all of them are there, so that each has a connection of its own.
+    let together = Arc::new(Barrier::new(STREAMS));
+    let mut busy = Vec::new();
+    for _ in 0..STREAMS {
+        let mut visitor = Visitor::connect(node.http).await;
+        visitor.send(&format!("GET / HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await;
+        let mut stream = agent.incoming.next().await.unwrap().stream;
+        let together = Arc::clone(&together);
+        let answering = Tasks::new("upstream").spawn("answer", async move {
+            stream.send_answer(Answer::Dialled).await.unwrap();
+            together.wait().await;
+            stream.write_all(&ok("", "hello")).await.unwrap();
+            stream.flush().await.unwrap();
+            stream
+        });
+        busy.push((visitor, answering));
+    }
+    let mut idle = Vec::new();
+    for (mut visitor, answering) in busy {
+        assert_eq!(visitor.response().await.status(), 200);
+        idle.push(answering.await.unwrap());
+    }
+    // A visitor may have its answer a moment before the connection is idle. After ten seconds it would be closed anyway.
+    let begun = Instant::now();
+    loop {
+        let mut visitor = Visitor::connect(node.http).await;
+        visitor.send(&format!("POST / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: 0\r\n\r\n")).await;
+        tokio::select! {
+            arrival = agent.incoming.next() => return assert!(arrival.is_some()),
+            refused = visitor.response() => assert_eq!(refused.header("adit-error"), Some("ADIT-2007")),
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8), "idle connections stay");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_key_reaches_no_upstream() {
+    let (node, seen) = endpoint(|_, _, _| Reply::Bytes(ok("", "hello"))).await;
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor
+        .send(&format!(
+            "POST /api/v1/agent/capability HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer adit_0\r\n\
+             accept: application/json\r\ncontent-length: 0\r\n\r\n"
+        ))
+        .await;
+    let refused = visitor.response().await;
+    assert_eq!((refused.status(), refused.header("adit-error")), (421, Some("ADIT-1011")));
+    assert_eq!(seen.streams(), 0);
+    // Everything else is the upstream's.
+    assert_eq!(Visitor::connect(node.http).await.get(HOST, "/api/v1/agent").await.status(), 200);
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adit_domain::UpstreamProtocol;
 use adit_domain::id::{InstanceId, TenantId};
 use adit_mux::limits::STREAMS_MAX;
 use adit_mux::{Answer, Arrival, Stream};
@@ -76,7 +77,7 @@ async fn requests_go_to_the_least_loaded_session() {
 }
 
 /// What the agent does with a stream, and whether the request then goes over its other session.
-async fn goes_on(method: &str, give_up: fn(TestAgent, Stream)) -> Option<u16> {
+async fn goes_on(method: &str, give_up: impl AsyncFn(TestAgent, Stream)) -> Option<u16> {
     let node = TestNode::start();
     let (mut first, mut second, _) = two_sessions(&node).await;
     let mut visitor = asks(&node, method).await;
@@ -87,7 +88,7 @@ async fn goes_on(method: &str, give_up: fn(TestAgent, Stream)) -> Option<u16> {
     let mut stream = arrival.unwrap().stream;
     // It has been sent, whatever is said about it now.
     head(&mut stream).await;
-    give_up(asked, stream);
+    give_up(asked, stream).await;
     tokio::select! {
         response = visitor.response() => return Some(response.status()),
         arrival = other.incoming.next() => answer(&mut dialled(arrival).await).await,
@@ -99,19 +100,68 @@ async fn goes_on(method: &str, give_up: fn(TestAgent, Stream)) -> Option<u16> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_goes_over_another_session_if_it_was_not_delivered_or_may_be_twice() {
     // The agent says that its upstream saw nothing of it.
-    let gives_back = |agent: TestAgent, stream: Stream| {
+    let gives_back = async |agent: TestAgent, stream: Stream| {
         stream.abort(AbortCode::NotBound);
         std::mem::forget(agent);
     };
+    let has_no_room = async |agent: TestAgent, stream: Stream| {
+        stream.abort(AbortCode::Limit);
+        std::mem::forget(agent);
+    };
     // Nobody knows how far it came.
-    let is_lost = |agent: TestAgent, stream: Stream| {
+    let is_lost = async |agent: TestAgent, stream: Stream| {
         agent.incoming.close("lost");
         drop(stream);
     };
-    assert_eq!(goes_on("POST", gives_back).await, None);
-    assert_eq!(goes_on("GET", gives_back).await, None);
+    for method in ["POST", "GET"] {
+        assert_eq!(goes_on(method, gives_back).await, None);
+        assert_eq!(goes_on(method, has_no_room).await, None);
+    }
     assert_eq!(goes_on("GET", is_lost).await, None);
     assert_eq!(goes_on("POST", is_lost).await, Some(502));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_an_upstream_may_have_seen_is_not_sent_again_whatever_the_agent_says_later() {
+    for code in [AbortCode::NotBound, AbortCode::Limit] {
+        let gives_up_late = async |agent: TestAgent, mut stream: Stream| {
+            stream.send_answer(Answer::Dialled).await.unwrap();
+            stream.abort(code);
+            std::mem::forget(agent);
+        };
+        assert_eq!(goes_on("POST", gives_up_late).await, Some(502), "{code:?}");
+    }
+}
+
+/// An HTTP/2 upstream that says what every one says at first, and is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_are_no_answer() {
+    let node = TestNode::start();
+    let identity = Identity::of(&node, TenantId::new());
+    let mut first = TestAgent::connect(&node, &identity).await;
+    first.protocol = UpstreamProtocol::H2c;
+    let bound = first.bind(HOST).await;
+    let mut second = TestAgent::connect_as(&node, &identity, first.instance).await;
+    second.protocol = UpstreamProtocol::H2c;
+    assert!(matches!(second.ask(HOST, bound.epoch).await, Frame::Bound(_)));
+    let _visitor = asks(&node, "GET").await;
+    let (arrival, other) = within(async {
+        tokio::select! {
+            arrival = first.incoming.next() => (arrival, &mut second),
+            arrival = second.incoming.next() => (arrival, &mut first),
+        }
+    })
+    .await;
+    let mut stream = dialled(arrival).await;
+    // An empty SETTINGS frame (RFC 9113, section 6.5), and the acknowledgement which shows that it was heard.
+    stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+    stream.flush().await.unwrap();
+    let (acknowledgement, mut heard) = ([0, 0, 0, 4, 1, 0, 0, 0, 0], Vec::new());
+    while !heard.ends_with(&acknowledgement) {
+        heard.push(within(stream.read_u8()).await.unwrap());
+    }
+    stream.abort(AbortCode::UpstreamBroken);
+    assert!(within(other.incoming.next()).await.is_some(), "it is not sent again");
 }
 
 /// Takes every stream of a session, and holds it. Says so for each.

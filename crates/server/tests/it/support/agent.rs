@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adit_domain::id::{InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, Timestamp};
+use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, Timestamp, UpstreamProtocol};
 use adit_mux::{Config, Control, Incoming};
 use adit_net::tls;
 use adit_process::tasks::Tasks;
@@ -36,6 +36,8 @@ pub struct TestAgent {
     pub pooling: Option<Pooling>,
     /// How it wants requests handled.
     pub handling: Handling,
+    /// What the upstream of what it binds speaks.
+    pub protocol: UpstreamProtocol,
 }
 
 pub fn now() -> Timestamp {
@@ -89,7 +91,8 @@ impl TestAgent {
         assert_eq!(answer.status, Status::Ok);
         let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
         drop(Tasks::new("test agent").spawn("driver", driver.run()));
-        Self { incoming, control, instance, pooling: None, handling: Handling::default() }
+        let (pooling, handling, protocol) = (None, Handling::default(), UpstreamProtocol::Http1);
+        Self { incoming, control, instance, pooling, handling, protocol }
     }
 
     /// Asks for a name and returns the node's answer.
@@ -105,7 +108,7 @@ impl TestAgent {
             hostname: Some(Hostname::parse(name).unwrap()),
             port: None,
             label: "3000".to_owned(),
-            upstream: adit_domain::UpstreamProtocol::Http1,
+            upstream: self.protocol,
             host_header: String::new(),
             instance: self.instance,
             prior_epoch,

@@ -31,6 +31,8 @@ pub struct Authority {
     limits: Mutex<PlanLimits>,
     /// What is asked next has a mistake in it.
     pub panics: Panics,
+    /// Nothing about endpoints is answered.
+    pub is_away: AtomicBool,
 }
 
 /// Which questions panic.
@@ -75,6 +77,7 @@ impl Authority {
             refreshes_hang: AtomicBool::new(false),
             panics: Panics::default(),
             limits: Mutex::new(LIMITS),
+            is_away: AtomicBool::new(false),
         })
     }
 
@@ -155,6 +158,9 @@ impl Directory for Authority {
         Box::pin(async move {
             let _turn = self.claims.acquire().await;
             may_panic(&self.panics.claims);
+            if self.is_away.load(Ordering::SeqCst) {
+                return Err(ClaimError::Unavailable(Unavailable { reason: "planted".to_owned() }));
+            }
             self.claim_now(&claim)
         })
     }
