@@ -24,6 +24,7 @@ use adit_domain::Timestamp;
 use adit_store::Store;
 
 pub use admin::{Admin, AdminError, CreatedKey, Grouping, TenantUsage};
+pub use housekeeping::History;
 pub use mint::{MintError, StartError};
 pub use settings::{Clock, Settings};
 

@@ -52,6 +52,13 @@ pub const SIGNING_KEY_PUBLISHED_FOR: Duration = Duration::from_mins(1);
 /// change older than this holds nothing that is still valid.
 pub const HISTORY_KEPT: Duration = Duration::from_hours(48);
 
+/// How far the clock may be beyond the newest row before it is taken to be wrong: agents write rows every hour.
+pub const CLOCK_AHEAD_MAX: Duration = Duration::from_hours(24);
+
+/// How long nothing is deleted then: time to see the log and set the clock, before rows with the wrong time make it look
+/// right.
+pub const CLOCK_DOUBTED_FOR: Duration = Duration::from_hours(48);
+
 /// How often what is older is deleted.
 pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_hours(1);
 

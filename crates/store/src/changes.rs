@@ -17,6 +17,11 @@ statements! {
     AFTER: 2 = "SELECT seq, kind, subject, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
     LATEST: 0 = "SELECT seq FROM change_counter WHERE id = 1";
     FIRST: 0 = "SELECT seq FROM changes ORDER BY seq LIMIT 1";
+    /// By every clock that has written here: what nodes counted, capabilities, changes.
+    WRITTEN_LAST: 0 = "SELECT MAX(w.at) AS at FROM (
+            SELECT MAX(at) AS at FROM changes
+            UNION ALL SELECT MAX(issued_at) AS at FROM capabilities
+            UNION ALL SELECT MAX(hour) * 3600000000 AS at FROM usage) w";
     PRUNE: 1 = "DELETE FROM changes WHERE at < $1";
 }
 
@@ -78,16 +83,30 @@ impl Changes<'_> {
         row.map(|row| row.seq).ok_or(StoreError::Corrupt("the change counter is missing"))
     }
 
-    /// Whether changes after `seq` were deleted, so that whoever stands there needs the full picture.
+    /// Whether changes after `seq` were deleted, or `seq` is of a future that an older copy of the database does not know:
+    /// whoever stands there needs the full picture.
     ///
     /// # Errors
     /// When storage fails.
     pub async fn has_gap_after(&self, seq: i64) -> Result<bool, StoreError> {
         let mut tx = self.engine.read(FEED).await?;
         let latest: Option<SeqRow> = tx.optional(LATEST, []).await?;
+        if latest.as_ref().is_some_and(|latest| latest.seq < seq) {
+            return Ok(true);
+        }
         let first: Option<SeqRow> = tx.optional(FIRST, []).await?;
         let first_kept = first.or(latest.map(|row| SeqRow { seq: row.seq.saturating_add(1) }));
         Ok(first_kept.is_some_and(|first| first.seq > seq.saturating_add(1)))
+    }
+
+    /// The newest time that stands in the rows of changes, capabilities and usage; none if there are none.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn written_last(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mut tx = self.engine.read(Scope::Everything(Unscoped::Housekeeping)).await?;
+        let row: Option<AtRow> = tx.optional(WRITTEN_LAST, []).await?;
+        Ok(row.and_then(|row| row.at).map(Timestamp::from_micros))
     }
 
     /// Deletes changes older than `before`, which must be so old that no capability from then is valid.
@@ -146,6 +165,11 @@ impl Event {
             _ => Self::Unknown { kind },
         })
     }
+}
+
+#[derive(sqlx::FromRow)]
+struct AtRow {
+    at: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use adit_authority::{
     Admission, Change, Claim, ClaimError, Directory, RefreshError, RequestedName, Sequence,
 };
-use adit_control_plane::limits::{CAPABILITY_LIFETIME, HISTORY_KEPT, SIGNING_KEY_PUBLISHED_FOR};
-use adit_control_plane::{Admin, Clock, ControlPlane};
+use adit_control_plane::limits::{
+    CAPABILITY_LIFETIME, CLOCK_AHEAD_MAX, HISTORY_KEPT, SIGNING_KEY_PUBLISHED_FOR,
+};
+use adit_control_plane::{Admin, Clock, ControlPlane, History};
 use adit_domain::id::{InstanceId, NodeId};
 use adit_domain::{EndpointKind, Epoch, Rights, Secret, Timestamp};
 use adit_store::{NewSigningKey, Store};
@@ -152,7 +154,7 @@ async fn the_feed_waits_no_longer_than_it_is_told() {
 async fn whoever_missed_deleted_changes_gets_the_full_picture() {
     let fixture = Fixture::new().await;
     let feed = &fixture.control_plane;
-    let (first, second) = (fixture.key().await, fixture.key().await);
+    let (first, second, third) = (fixture.key().await, fixture.key().await, fixture.key().await);
     fixture.admin.revoke_api_key(first.id).await.unwrap();
     let start = feed.changes(Sequence::START, Duration::ZERO).await.unwrap();
     assert!(start.changes.contains(&Change::ApiKeyRevoked(first.id)));
@@ -169,11 +171,40 @@ async fn whoever_missed_deleted_changes_gets_the_full_picture() {
     let next = feed.changes(start.next, Duration::ZERO).await.unwrap();
     assert_eq!(next.changes, [revoked], "nothing was missed");
     fixture.pass(HISTORY_KEPT * 2);
-    feed.delete_history().await.unwrap();
+    // Somebody still uses the installation: the clock is right.
+    fixture.capability(&third.key).await;
+    assert_eq!(feed.delete_history().await.unwrap(), History::Deleted);
     let picture = feed.changes(start.next, Duration::ZERO).await.unwrap();
     assert!(picture.changes.iter().all(published) && picture.next == next.next, "{picture:?}");
     let idle = feed.changes(picture.next, Duration::ZERO).await.unwrap();
     assert_eq!((idle.changes, idle.next), (vec![], picture.next));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_at_one_start_deletes_nothing() {
+    let fixture = Fixture::new().await;
+    let feed = &fixture.control_plane;
+    let key = fixture.key().await;
+    fixture.capability(&fixture.key().await.key).await;
+    fixture.admin.revoke_api_key(key.id).await.unwrap();
+    let picture = feed.changes(Sequence::START, Duration::ZERO).await.unwrap();
+    fixture.pass(CLOCK_AHEAD_MAX);
+    assert_eq!(feed.delete_history().await.unwrap(), History::Deleted);
+    fixture.pass(HISTORY_KEPT * 100);
+    assert_eq!(feed.delete_history().await.unwrap(), History::ClockInDoubt);
+    assert_eq!(feed.changes(Sequence::START, Duration::ZERO).await.unwrap(), picture);
+}
+
+#[tokio::test]
+async fn a_node_that_knows_more_than_the_database_gets_the_full_picture() {
+    let fixture = Fixture::new().await;
+    let feed = &fixture.control_plane;
+    let key = fixture.key().await;
+    fixture.admin.revoke_api_key(key.id).await.unwrap();
+    let picture = feed.changes(Sequence::START, Duration::ZERO).await.unwrap();
+    // The database was put back to what it was before the node's last changes.
+    let beyond = Sequence(picture.next.0 + 1);
+    assert_eq!(feed.changes(beyond, Duration::ZERO).await.unwrap(), picture);
 }
 
 #[tokio::test]
