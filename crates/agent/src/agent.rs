@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use adit_domain::id::InstanceId;
 use adit_domain::{ApiKey, EndpointKind, Handling, Pooling, Retry, Reuse};
@@ -21,6 +21,7 @@ use crate::forward::Forwarder;
 use crate::identity::Identity;
 use crate::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use crate::orders::Orders;
+use crate::parting::Parting;
 use crate::public_url::PublicUrl;
 use crate::runner::{Outcome, Runner};
 use crate::server_address::ServerAddress;
@@ -63,6 +64,7 @@ pub enum BuildError {
 #[derive(Debug)]
 pub struct Handle {
     trigger: Trigger,
+    parting: Arc<OnceLock<Parting>>,
     task: Task<Outcome>,
 }
 
@@ -102,8 +104,10 @@ impl Agent {
             instance: self.identity.instance,
         });
         let forwarder = Forwarder::new(self.dialler, self.terminator, emitter.clone());
-        let runner = Runner::new(self.orders, self.identity, forwarder, emitter, shutdown);
-        (Handle { trigger, task: tasks.spawn("agent", runner.run()) }, events)
+        let parting = Arc::new(OnceLock::new());
+        let stopping = (shutdown, Arc::clone(&parting));
+        let runner = Runner::new(self.orders, self.identity, forwarder, emitter, stopping);
+        (Handle { trigger, parting, task: tasks.spawn("agent", runner.run()) }, events)
     }
 }
 
@@ -203,8 +207,10 @@ impl Builder {
 }
 
 impl Handle {
-    /// Asks the agent to give its endpoint back, say goodbye and end. [`Handle::ended`] tells when it has.
-    pub fn stop(&self) {
+    /// Asks the agent to take no more visitors, let those in flight finish, say goodbye and end. [`Handle::ended`] tells
+    /// when it has, within [`Parting::takes_at_most`]. Asked again it does what it was asked first.
+    pub fn stop(&self, parting: Parting) {
+        self.parting.get_or_init(|| parting);
         self.trigger.drain();
     }
 

@@ -76,7 +76,19 @@ pub const REFRESH: Duration = Duration::from_hours(1);
 /// A capability with less time left than this is exchanged anew before it is shown to a node.
 pub const CAPABILITY_LEFT_MIN: Duration = Duration::from_hours(1);
 
-/// From the first Ctrl-C to the end of the process: the farewell must fit in here.
+/// How long streams in flight may go on when the agent gives its endpoint back, as after Ctrl-C.
+pub const GRACE_RELEASED: Duration = Duration::from_secs(2);
+
+/// The same when it is to be restarted, as after SIGTERM: less than service managers wait before they kill.
+pub const GRACE_RETURNING: Duration = Duration::from_secs(10);
+
+/// The same when another agent has taken over.
+pub const GRACE_REPLACED: Duration = Duration::from_secs(10);
+
+/// How long the node may take to confirm that it opens no more streams.
+pub const UNBIND_CONFIRMED: Duration = Duration::from_millis(300);
+
+/// How long each of the last words may take to get through: the unbind, and the goodbye.
 pub const FAREWELL: Duration = Duration::from_millis(700);
 
 /// How long the output may take to be written after the agent has ended.

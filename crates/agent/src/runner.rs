@@ -1,19 +1,22 @@
 //! The agent's life: all its connections, until it is asked to stop or one of them is refused for good.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adit_mux::{Budget, limits::STREAM_BYTES_MAX};
 use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use futures::stream::{FuturesUnordered, StreamExt};
+use tokio::time::sleep;
 
 use crate::connection::{Connection, End, Shared};
 use crate::event::{Emitter, Event};
 use crate::forward::Forwarder;
 use crate::grant::Grants;
 use crate::identity::Identity;
+use crate::limits::GRACE_REPLACED;
 use crate::orders::Orders;
+use crate::parting::Parting;
 use crate::presence::Presence;
 use crate::session::Work;
 use crate::setback::Refusal;
@@ -41,10 +44,16 @@ impl Runner {
         identity: Identity,
         forwarder: Forwarder,
         emitter: Emitter,
-        shutdown: Shutdown,
+        (shutdown, parting): (Shutdown, Arc<OnceLock<Parting>>),
     ) -> Self {
-        let budget = Budget::new(STREAM_BYTES_MAX);
-        let work = Work { forwarder: Arc::new(forwarder), tasks: Tasks::new("agent"), shutdown, budget };
+        let work = Work {
+            forwarder: Arc::new(forwarder),
+            tasks: Tasks::new("agent"),
+            streams: Tasks::new("streams"),
+            shutdown,
+            parting,
+            budget: Budget::new(STREAM_BYTES_MAX),
+        };
         let presence = Presence::new(emitter.clone(), orders.connections, orders.upstream.to_string());
         let shared = Shared { orders, identity, work, grants: Grants::default(), presence };
         Self { shared, emitter }
@@ -57,6 +66,7 @@ impl Runner {
             self.emitter.emit(Event::Replaced { url: self.shared.presence.url() });
         }
         // Streams that are still open are cut: the node tells visitors, and upstreams see a reset.
+        self.shared.work.streams.join_all(Duration::ZERO).await;
         self.shared.work.tasks.join_all(Duration::ZERO).await;
         outcome
     }
@@ -72,9 +82,23 @@ impl Runner {
             numbers.map(|number| Connection::new(&self.shared, number).run()).collect();
         while let Some(end) = connections.next().await {
             if let End::Refused(refusal) = end {
+                let others = async { while connections.next().await.is_some() {} };
+                self.finish_streams(others).await;
                 return Outcome::Refused(refusal);
             }
         }
         Outcome::Stopped
+    }
+
+    /// What is in flight over the other connections goes on for a while.
+    async fn finish_streams(&self, others: impl Future<Output = ()>) {
+        let mut stop = self.shared.work.shutdown.clone();
+        tokio::select! {
+            biased;
+            () = self.shared.work.streams.idle() => {}
+            () = others => {}
+            () = stop.stopped() => {}
+            () = sleep(GRACE_REPLACED) => {}
+        }
     }
 }

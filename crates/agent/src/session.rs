@@ -3,7 +3,7 @@
 mod verdict;
 
 use std::num::NonZeroU16;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adit_domain::id::{EndpointId, InstanceId, NodeId, SessionId};
@@ -15,6 +15,7 @@ use adit_process::shutdown::Shutdown;
 use adit_process::tasks::{Task, Tasks};
 use adit_wire::control::{Bind, BindRefused, Bound, DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::ServerPreface;
+use adit_wire::record::AbortCode;
 use thiserror::Error;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -22,8 +23,10 @@ use crate::connect::Link;
 use crate::forward::Forwarder;
 use crate::grant::Grants;
 use crate::limits::{
-    BIND, DRAIN_MAX, FAREWELL, HEARTBEAT_DEAD_MAX, HEARTBEAT_IDLE, REFRESH, REFRESH_AGAIN, REFRESH_MIN,
+    BIND, DRAIN_MAX, FAREWELL, GRACE_RELEASED, GRACE_REPLACED, GRACE_RETURNING, HEARTBEAT_DEAD_MAX,
+    HEARTBEAT_IDLE, REFRESH, REFRESH_AGAIN, REFRESH_MIN, UNBIND_CONFIRMED,
 };
+use crate::parting::Parting;
 
 /// The number of the only bind of a session.
 const BIND_REQUEST: u32 = 1;
@@ -169,7 +172,7 @@ impl Session {
             tokio::select! {
                 biased;
                 () = stop.draining() => {
-                    self.leave(bound).await;
+                    self.leave(bound, work).await;
                     return Served::Stopped;
                 }
                 frame = self.frames.recv() => match frame {
@@ -177,6 +180,9 @@ impl Session {
                         return Served::Draining(reason, Duration::from_millis(deadline_ms.into()));
                     }
                     Ok(frame) => if let Err(ended) = heed(frame, bound, grants, &mut refresh) {
+                        if matches!(ended, Ended::Unbound(UnbindReason::Replaced)) {
+                            self.wind_down(work, GRACE_REPLACED, Confirmed::Yes).await;
+                        }
                         return Served::Ended(ended);
                     },
                     Err(reason) => return Served::Ended(reason.into()),
@@ -216,12 +222,17 @@ impl Session {
         }
     }
 
-    /// Gives the endpoint back, says goodbye and waits until that is sent, at most [`FAREWELL`].
-    async fn leave(&mut self, bound: &Bound) {
+    /// Takes no more streams, lets those in flight finish, and says goodbye.
+    async fn leave(&mut self, bound: &Bound, work: &Work) {
+        let (reason, grace) = match work.parting.get() {
+            Some(Parting::Return) => (UnbindReason::AgentReturns, GRACE_RETURNING),
+            Some(Parting::Release) | None => (UnbindReason::AgentAsked, GRACE_RELEASED),
+        };
+        let unbind = Frame::Unbind(Unbind { endpoint: bound.endpoint, epoch: bound.epoch, reason });
+        if let Ok(Ok(())) = timeout(FAREWELL, self.control.send(&unbind)).await {
+            self.wind_down(work, grace, Confirmed::NotYet).await;
+        }
         let farewell = async {
-            let unbind =
-                Unbind { endpoint: bound.endpoint, epoch: bound.epoch, reason: UnbindReason::AgentAsked };
-            self.control.send(&Frame::Unbind(unbind)).await?;
             let goodbye = Frame::Goodbye { reason: GoodbyeReason::Finished, retry_after_ms: 0 };
             self.control.send(&goodbye).await?;
             self.control.close("finished");
@@ -234,6 +245,43 @@ impl Session {
             Err(_elapsed) => tracing::debug!("the farewell did not get through in time"),
         }
     }
+
+    /// Lets the streams of the agent finish, for `grace` at most, or until it must end at once. None is taken: the node
+    /// sends what has crossed its end elsewhere.
+    async fn wind_down(&mut self, work: &Work, grace: Duration, mut confirmed: Confirmed) {
+        let mut stop = work.shutdown.clone();
+        let (begun, patience) = (Instant::now(), UNBIND_CONFIRMED.min(grace));
+        loop {
+            let finished = async {
+                if confirmed == Confirmed::NotYet {
+                    sleep_until(begun + patience).await;
+                }
+                work.streams.idle().await;
+            };
+            tokio::select! {
+                biased;
+                () = stop.stopped() => return,
+                () = sleep_until(begun + grace) => return,
+                frame = self.frames.recv() => match frame {
+                    Ok(Frame::Unbind(_)) => confirmed = Confirmed::Yes,
+                    Ok(Frame::Goodbye { .. }) | Err(_) => return,
+                    Ok(other) => tracing::debug!(frame = ?other, "a frame on a session that ends"),
+                },
+                arrival = self.incoming.next() => match arrival {
+                    Some(arrival) => arrival.stream.abort(AbortCode::NotBound),
+                    None => return,
+                },
+                () = finished => return,
+            }
+        }
+    }
+}
+
+/// Whether the node has said that it opens no more streams.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confirmed {
+    Yes,
+    NotYet,
 }
 
 /// Whatever ends the session ends its connection.
@@ -248,10 +296,14 @@ impl Drop for Session {
 pub(crate) struct Work {
     /// Takes streams to the upstream.
     pub(crate) forwarder: Arc<Forwarder>,
-    /// Whose tasks the streams are.
+    /// Whose tasks the sessions are.
     pub(crate) tasks: Tasks,
+    /// Whose tasks the streams are.
+    pub(crate) streams: Tasks,
     /// Tells when to stop.
     pub(crate) shutdown: Shutdown,
+    /// How to leave then.
+    pub(crate) parting: Arc<OnceLock<Parting>>,
     /// Memory for the streams of all of them.
     pub(crate) budget: Budget,
 }
@@ -261,7 +313,7 @@ impl Work {
     fn forward(&self, arrival: Arrival, bound: &Bound) {
         let forwarder = Arc::clone(&self.forwarder);
         let (endpoint, epoch): (EndpointId, Epoch) = (bound.endpoint, bound.epoch);
-        drop(self.tasks.spawn("stream", async move { forwarder.serve(arrival, endpoint, epoch).await }));
+        drop(self.streams.spawn("stream", async move { forwarder.serve(arrival, endpoint, epoch).await }));
     }
 }
 

@@ -58,6 +58,11 @@ impl Tasks {
         self.set.running()
     }
 
+    /// Waits until no task runs. Cancel safe.
+    pub async fn idle(&self) {
+        self.set.empty().await;
+    }
+
     /// How many tasks ended by a panic since the set was made.
     #[must_use]
     pub fn panics(&self) -> u64 {

@@ -85,7 +85,7 @@ fn unbound(reason: UnbindReason) -> Verdict {
         UnbindReason::EndpointRemoved => {
             ("the address was removed", "Start the agent again to get another one.")
         }
-        UnbindReason::AgentAsked | UnbindReason::Unknown(_) => {
+        UnbindReason::AgentAsked | UnbindReason::AgentReturns | UnbindReason::Unknown(_) => {
             let message = format!("the node ended the binding ({reason})");
             return Setback::new(Reason::ConnectionLost, message).into();
         }

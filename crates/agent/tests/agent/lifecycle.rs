@@ -3,7 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use adit_agent::limits::GRACE_RETURNING;
+use adit_mux::{Answer, StreamError};
 use adit_wire::control::{Frame, GoodbyeReason, UnbindReason};
+use adit_wire::record::AbortCode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 
 use crate::fake::{FakeServer, PATIENCE};
@@ -78,10 +83,13 @@ async fn ctrl_c_gives_the_endpoint_back_and_says_goodbye() {
     let asked = Instant::now();
     program.signal("INT").await;
     match session.frame().await {
-        Frame::Unbind(unbind) => assert_eq!(
-            (unbind.endpoint, unbind.epoch, unbind.reason),
-            (bound.endpoint, bound.epoch, UnbindReason::AgentAsked)
-        ),
+        Frame::Unbind(unbind) => {
+            assert_eq!(
+                (unbind.endpoint, unbind.epoch, unbind.reason),
+                (bound.endpoint, bound.epoch, UnbindReason::AgentAsked)
+            );
+            session.send(Frame::Unbind(unbind)).await;
+        }
         other => panic!("{other:?} instead of an unbind"),
     }
     assert!(matches!(session.frame().await, Frame::Goodbye { reason: GoodbyeReason::Finished, .. }));
@@ -136,4 +144,54 @@ async fn the_agents_key_stays_and_is_private() {
     let exchanges = server.exchanges();
     assert_eq!(exchanges[0].request.agent_public_key, exchanges[1].request.agent_public_key);
     assert_ne!(exchanges[0].request.instance, exchanges[1].request.instance);
+}
+
+/// What a service manager says before it starts the next one.
+#[tokio::test]
+async fn sigterm_lets_streams_finish_and_says_that_the_agent_returns() {
+    let server = FakeServer::start().await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::of(&server);
+    let mut program = home.http(&upstream.local_addr().unwrap().to_string(), &[]);
+    let (mut session, _, bound) = server.online(1).await;
+    program.event_at_last("url_assigned").await;
+    let mut visitor = session.visitor(&bound).await;
+    let (mut service, _) = upstream.accept().await.unwrap();
+    assert_eq!(visitor.answer().await.unwrap(), Answer::Dialled);
+
+    program.signal("TERM").await;
+    let Frame::Unbind(unbind) = session.frame().await else { panic!("no unbind") };
+    assert_eq!((unbind.endpoint, unbind.reason), (bound.endpoint, UnbindReason::AgentReturns));
+    let mut crossed = session.visitor(&bound).await;
+    let refused = crossed.answer().await.unwrap_err();
+    assert_eq!(refused, StreamError::Aborted(AbortCode::NotBound));
+    session.send(Frame::Unbind(unbind)).await;
+
+    service.write_all(b"the whole answer").await.unwrap();
+    service.shutdown().await.unwrap();
+    visitor.shutdown().await.unwrap();
+    let mut text = String::new();
+    timeout(PATIENCE, visitor.read_to_string(&mut text)).await.unwrap().unwrap();
+    assert_eq!(text, "the whole answer");
+    assert!(matches!(session.frame().await, Frame::Goodbye { reason: GoodbyeReason::Finished, .. }));
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let server = FakeServer::start().await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::of(&server);
+    let mut program = home.http(&upstream.local_addr().unwrap().to_string(), &[]);
+    let (mut session, _, bound) = server.online(1).await;
+    program.event_at_last("url_assigned").await;
+    let mut visitor = session.visitor(&bound).await;
+    let _service = upstream.accept().await.unwrap();
+    assert_eq!(visitor.answer().await.unwrap(), Answer::Dialled);
+    let asked = Instant::now();
+    program.signal("TERM").await;
+    assert!(matches!(session.frame().await, Frame::Unbind(_)));
+    program.signal("TERM").await;
+    assert_eq!(program.ended().await.code, Some(0));
+    assert!(asked.elapsed() < GRACE_RETURNING, "{:?}", asked.elapsed());
 }

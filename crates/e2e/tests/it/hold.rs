@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use adit_e2e::{Digest, EVENT_WITHIN, Origin, RawOrigin, Scene, empty, head_of, patterned, text, until};
+use adit_e2e::{
+    Digest, EVENT_WITHIN, Origin, RawOrigin, Scene, Signal, empty, head_of, patterned, text, until,
+};
 use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use http::{Method, StatusCode};
@@ -200,5 +202,40 @@ async fn an_agent_that_is_killed_under_load_costs_no_safe_request_and_doubles_no
     }
     // Those that were under way when it was killed, one of each worker's connections at most.
     assert!(lost <= 2 * 3 * WORKERS, "{lost} requests were lost");
+    Ok(())
+}
+
+/// As a service manager restarts it.
+#[tokio::test]
+async fn an_agent_that_is_restarted_loses_no_request() -> Result<()> {
+    let mut scene = Scene::start().await?;
+    let mut begun = scene.visitor.https().await?;
+    let answer = begun.get("/parts").await?;
+    let parts = scene.origin.parts().await?;
+    parts.send("before, ").await?;
+    scene.agent.program().signal(Signal::TERM)?;
+    until("the endpoint is held", EVENT_WITHIN, || {
+        let is_held = scene.stack.program().log().contains("tunnel held");
+        async move { is_held }
+    })
+    .await?;
+    let mut waiting = Vec::new();
+    for mut connection in scene.visitor.each().await? {
+        waiting.push(async move {
+            let answer = connection.upload("/upload", patterned(1, 1_000)).await?;
+            anyhow::Ok(assert_eq!(answer["bytes"].as_u64(), Some(1_000)))
+        });
+    }
+    let finish = async {
+        parts.send("after").await?;
+        drop(parts);
+        assert_eq!(adit_e2e::digest(answer.into_body()).await?.0.bytes, 13);
+        anyhow::ensure!(scene.agent.exit(EVENT_WITHIN).await? == 0, "an orderly end");
+        scene.agent = scene.home.http(&scene.origin.port(), Some("demo"))?;
+        scene.agent.url().await
+    };
+    let (answered, back) = tokio::join!(try_join_all(waiting), finish);
+    answered?;
+    back?;
     Ok(())
 }

@@ -42,20 +42,25 @@ impl Holdings {
         serving::end(&self.node, claimed, self.session, Holds::released);
     }
 
-    /// The agent does not want an endpoint any longer.
-    pub(super) async fn unbind(&mut self, unbind: &Unbind) {
+    /// The agent does not want an endpoint any longer, or comes back for it. Returns what is to be released then; `None`
+    /// where it holds nothing of the kind.
+    pub(super) fn unbind(&mut self, unbind: &Unbind) -> Option<Vec<Claimed>> {
         // An unbind of an epoch that is no longer held is void: it crossed a newer bind.
-        if self.bound.get(&unbind.endpoint).is_none_or(|held| held.epoch > unbind.epoch) {
-            return;
+        self.bound.get(&unbind.endpoint).filter(|held| held.epoch <= unbind.epoch)?;
+        let claimed = self.bound.remove(&unbind.endpoint)?;
+        if unbind.reason == UnbindReason::AgentReturns {
+            serving::end(&self.node, &claimed, self.session, Holds::vanished);
+            tracing::info!(session = %self.session, hostname = %claimed.hostname, "tunnel held for its agent's return");
+            return Some(Vec::new());
         }
-        let claimed = self.bound.remove(&unbind.endpoint);
-        self.give_back(claimed).await;
+        Some(self.end([claimed]))
     }
 
     /// The agent wants none of them any longer.
     pub(super) async fn unbind_all(&mut self) {
         let bound = std::mem::take(&mut self.bound);
-        self.give_back(bound.into_values()).await;
+        let given_back = self.end(bound.into_values());
+        self.release(&given_back).await;
     }
 
     /// Whether a loss concerns this session, which then serves that endpoint no more.
@@ -80,12 +85,11 @@ impl Holdings {
         }
     }
 
-    /// Gives endpoints back to the directory, where this session was the last one here to serve them. None of them is
-    /// served from the first moment on, however long the directory takes.
-    async fn give_back(&self, claimed: impl IntoIterator<Item = Claimed>) {
-        let served = |claimed: &Claimed| serving::end(&self.node, claimed, self.session, Holds::released);
-        let given_back: Vec<_> = claimed.into_iter().filter(served).collect();
-        self.release(&given_back).await;
+    /// Serves these no more, and returns the ones that this session was the last one here to serve: they go back to the
+    /// directory, however long that takes.
+    fn end(&self, claimed: impl IntoIterator<Item = Claimed>) -> Vec<Claimed> {
+        let was_last = |claimed: &Claimed| serving::end(&self.node, claimed, self.session, Holds::released);
+        claimed.into_iter().filter(was_last).collect()
     }
 
     /// Tells the directory that these are not served.

@@ -156,8 +156,10 @@ impl AgentSession {
         match frame {
             Frame::Bind(bind) => self.bind(control, bind).await,
             Frame::Unbind(unbind) => {
-                self.holdings.unbind(&unbind).await;
-                Ok(())
+                let Some(given_back) = self.holdings.unbind(&unbind) else { return Ok(()) };
+                let confirmed = tell(control, Frame::Unbind(unbind)).await;
+                self.holdings.release(&given_back).await;
+                confirmed
             }
             Frame::Refresh { request } => {
                 tell(control, self.standing.refresh(&self.node, request).await).await

@@ -9,6 +9,7 @@
 
 mod agents;
 mod hold;
+mod leaving;
 mod panics;
 mod plans;
 mod pool;

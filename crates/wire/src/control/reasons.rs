@@ -44,6 +44,8 @@ codes! {
         Revoked = 3 => "revoked",
         /// The endpoint does not exist any more.
         EndpointRemoved = 4 => "endpoint_removed",
+        /// The agent is about to be restarted: who asks for the endpoint waits for it.
+        AgentReturns = 5 => "agent_returns",
     }
 }
 

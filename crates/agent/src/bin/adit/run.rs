@@ -4,8 +4,9 @@ use std::thread;
 use std::time::Duration;
 
 use adit_agent::config::{Config, Environment, Flags};
-use adit_agent::limits::{FAREWELL, OUTPUT_FLUSH};
-use adit_agent::{Agent, Event, Events, ExitStatus, Handle, Outcome, agent_key, chain};
+use adit_agent::limits::OUTPUT_FLUSH;
+use adit_agent::{Agent, Event, Events, ExitStatus, Handle, Outcome, Parting, agent_key, chain};
+use adit_process::log_lines::LogFlush;
 use adit_process::signals::{Signal, Signals};
 use adit_process::tasks::Tasks;
 use tokio::sync::oneshot;
@@ -31,6 +32,7 @@ struct Failure {
 struct Prepared {
     agent: Agent,
     warning: Option<String>,
+    log: Option<LogFlush>,
 }
 
 /// Runs until Ctrl-C, a service manager's word, a reader of the output that left, or a refusal for good.
@@ -65,7 +67,7 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
         let advice = "Send the log elsewhere, as with --log stderr.";
         return Err(usage("--json and --log stdout would mix on standard output", advice));
     }
-    logging::start(&order.running.log).map_err(|error| usage(&chain(&error), ""))?;
+    let log = logging::start(&order.running.log).map_err(|error| usage(&chain(&error), ""))?;
     let config = Config::load(flags, environment)
         .map_err(|error| Failure { status: error.status(), ..usage(&chain(&error), "") })?;
     let key_path = config.agent_key_path();
@@ -101,7 +103,7 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
     let warning = loaded
         .not_kept
         .map(|error| format!("{}: without --url the address changes at the next start", chain(&error)));
-    Ok(Prepared { agent, warning })
+    Ok(Prepared { agent, warning, log })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
@@ -116,8 +118,9 @@ async fn serve(prepared: Prepared, screen: Screen) -> ExitStatus {
     // Before anything slow, so that no signal is missed.
     let signals = Signals::listen();
     let tasks = Tasks::new("adit");
-    let (handle, events) = prepared.agent.start(&tasks);
-    let mut printer = Printer::start(screen, events, prepared.warning);
+    let Prepared { agent, warning, log: _log } = prepared;
+    let (handle, events) = agent.start(&tasks);
+    let mut printer = Printer::start(screen, events, warning);
     let (status, why) = match signals {
         Ok(signals) => until_end(handle, signals, &mut printer).await,
         Err(error) => (ExitStatus::Retryable, Some((chain(&error), String::new(), None))),
@@ -134,20 +137,21 @@ async fn until_end(
     mut signals: Signals,
     printer: &mut Printer,
 ) -> (ExitStatus, Option<Why>) {
-    let status = tokio::select! {
+    let (status, parting) = tokio::select! {
         outcome = handle.ended() => return explain(outcome),
         signal = signals.terminate() => match signal {
-            Signal::Interrupt => ExitStatus::Interrupted,
-            Signal::Terminate => ExitStatus::Success,
+            Signal::Interrupt => (ExitStatus::Interrupted, Parting::Release),
+            // From a service manager, which most often starts the next one.
+            Signal::Terminate => (ExitStatus::Success, Parting::Return),
         },
-        () = printer.left() => ExitStatus::Success,
+        () = printer.left() => (ExitStatus::Success, Parting::Release),
     };
-    handle.stop();
+    handle.stop(parting);
     tokio::select! {
         _outcome = handle.ended() => {}
-        // A second Ctrl-C, or a farewell that does not get through: the end comes all the same.
+        // A second signal, or last words that do not get through: the end comes all the same.
         _signal = signals.terminate() => {}
-        () = tokio::time::sleep(FAREWELL) => {}
+        () = tokio::time::sleep(parting.takes_at_most()) => {}
     }
     (status, None)
 }
