@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod alone;
 mod cli;
 mod data;
 mod print;
@@ -42,7 +43,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         LogFormat::Text => Format::Text,
         LogFormat::Json => Format::Json,
     };
-    telemetry::init(format, &cli.log.log).context("the log filter cannot be used")?;
+    let _log = telemetry::init(format, &cli.log.log).context("the log cannot be started")?;
     adit_net::tls::install_provider()?;
     #[expect(clippy::disallowed_methods, reason = "the configuration of the program is read here")]
     let database_url = std::env::var(DATABASE_URL).ok().filter(|url| !url.is_empty());

@@ -18,6 +18,7 @@ use adit_store::Store;
 use anyhow::Context;
 use serde::Serialize;
 
+use crate::alone::{Alone, alone};
 use crate::cli::UpArgs;
 use crate::supervise::{self, Supervisor};
 use settings::Settings;
@@ -47,6 +48,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let mut signals = Signals::listen()?;
     raise_descriptors();
     let settings = Settings::read(&args, database_url.as_deref())?;
+    let alone = alone(&args.data.data, &settings.database).await?;
     let store = Store::open(&settings.database).await.context("the database cannot be opened")?;
     let https = bind(settings.listen)?;
     let http = settings.http_listen.map(bind).transpose()?;
@@ -106,9 +108,11 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
             Ok(())
         },
     );
+    let gives_way = give_way(alone, trigger.subscribe());
     tokio::select! {
         ended = supervised => ended,
         failed = again => failed,
+        never = gives_way => never,
     }
 }
 
@@ -137,6 +141,13 @@ fn raise_descriptors() {
         Ok(Limits { soft, hard }) => tracing::debug!(soft, hard, "limit of open files"),
         Err(error) => tracing::warn!(%error, "the limit of open files cannot be raised"),
     }
+}
+
+/// A process that drains takes nobody in any more: the next one may, beside it.
+async fn give_way(alone: Alone, mut shutdown: Shutdown) -> anyhow::Result<()> {
+    shutdown.draining().await;
+    drop(alone);
+    std::future::pending().await
 }
 
 /// A second signal ends the drain: what is in flight is cut. Returns only if signals cannot be heard.

@@ -1,5 +1,6 @@
 //! A running `aditd` with everything in one process.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,8 @@ pub struct Options {
     pub descriptors: Option<Descriptors>,
     /// What the server logs.
     pub log: Option<&'static str>,
+    /// Where its log goes, instead of into what [`Program::log`] returns.
+    pub log_to: Option<PathBuf>,
     /// How many seconds it waits for requests in flight when it is asked to end.
     pub drain_timeout: Option<u64>,
     /// Where it believes load balancers.
@@ -108,6 +111,16 @@ impl Stack {
         let (program, ready) = serve(self.data.path(), &self.options, ports).await?;
         self.ready = ready;
         Ok(std::mem::replace(&mut self.program, program))
+    }
+
+    /// Starts another server on the same data, on ports of its own, and returns it when it has ended.
+    pub async fn start_second(&self) -> Result<Program> {
+        let mut command = aditd(&self.options)?;
+        command.args(["up", "--dev", "--data"]).arg(self.data.path());
+        command.args(["--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"]);
+        let mut program = Program::start("aditd", command)?;
+        program.end(COMMAND_WITHIN).await?;
+        Ok(program)
     }
 
     /// A new tenant of this name with an API key.
@@ -211,9 +224,13 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     if ready_file.exists() {
         std::fs::remove_file(&ready_file).context("an old ready file stays")?;
     }
-    let mut command = match options.descriptors {
-        Some(descriptors) => with_descriptors(options, descriptors)?,
-        None => aditd(options)?,
+    let mut command = match (options.descriptors, &options.log_to) {
+        (Some(Descriptors::Hard(max)), _) => in_shell(options, "ulimit -n \"$1\"", max.to_string().as_ref())?,
+        (Some(Descriptors::Soft(max)), _) => {
+            in_shell(options, "ulimit -Sn \"$1\"", max.to_string().as_ref())?
+        }
+        (None, Some(log)) => in_shell(options, "exec 2>\"$1\"", log.as_ref())?,
+        (None, None) => aditd(options)?,
     };
     command.args(["up", "--dev", "--data"]).arg(data);
     for (flag, port) in ["--listen", "--http-listen"].iter().zip(ports) {
@@ -271,16 +288,12 @@ fn aditd(options: &Options) -> Result<Command> {
     Ok(command)
 }
 
-/// The same, in the place of a shell that lowered the limit of open files.
-fn with_descriptors(options: &Options, descriptors: Descriptors) -> Result<Command> {
-    let (which, max) = match descriptors {
-        Descriptors::Hard(max) => ("-n", max),
-        Descriptors::Soft(max) => ("-Sn", max),
-    };
+/// The same, in the place of a shell that did something first, with one argument.
+fn in_shell(options: &Options, first: &str, argument: &OsStr) -> Result<Command> {
     let server = aditd(options)?;
     let mut command = Command::new("/bin/sh");
     command.env_clear().kill_on_drop(true);
-    command.args(["-c", "ulimit \"$1\" \"$2\" && shift 2 && exec \"$@\"", "sh", which, &max.to_string()]);
+    command.arg("-c").arg(format!("{first} && shift && exec \"$@\"")).arg("sh").arg(argument);
     command.arg(server.as_std().get_program());
     for (name, value) in server.as_std().get_envs() {
         command.envs(value.map(|value| (name, value)));

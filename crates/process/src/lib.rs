@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod descriptors;
 pub mod limits;
+pub mod log_lines;
 pub mod shutdown;
 pub mod signals;
 pub mod tasks;

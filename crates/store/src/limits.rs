@@ -35,5 +35,9 @@ pub const SQLITE_BUSY_RETRY: Duration = Duration::from_millis(10);
 /// Connections that read from a SQLite file; one more writes.
 pub const SQLITE_READERS_MAX: u32 = 4;
 
+/// How long Postgres lets the connection that holds the server's lock be silent before it asks whether that is still there,
+/// and between two questions, in seconds. After three without an answer the lock is free.
+pub const SERVER_LOCK_KEEPALIVE_SECS: u32 = 10;
+
 /// Connections to Postgres.
 pub const POSTGRES_CONNECTIONS_MAX: u32 = 16;

@@ -19,5 +19,7 @@ mod keys;
 mod opening;
 #[path = "conformance/ports.rs"]
 mod ports;
+#[path = "conformance/server_lock.rs"]
+mod server_lock;
 #[path = "conformance/usage.rs"]
 mod usage;

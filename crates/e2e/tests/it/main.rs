@@ -17,6 +17,7 @@ mod host_header;
 mod http;
 mod http2;
 mod load_balancer;
+mod logs;
 mod metering;
 mod overload;
 mod plans;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use adit_e2e::{Agent, Database, Home, Options, Origin, Proxy, Scene, Signal, Stack, Visitor, until};
+use adit_e2e::{
+    Agent, Database, EVENT_WITHIN, Home, Options, Origin, Proxy, Scene, Signal, Stack, Visitor, until,
+};
 use anyhow::Result;
 use http::{HeaderMap, StatusCode};
 
@@ -168,4 +170,28 @@ impl Place {
         }
         Ok(())
     }
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_is_refused_and_the_first_goes_on() -> Result<()> {
+    let mut scene = Scene::start().await?;
+    let second = scene.stack.start_second().await?;
+    assert!(second.log().contains("another aditd (process "), "{}", second.log());
+    assert!(scene.stack.program().running()?);
+    assert_eq!(scene.visitor.https().await?.get("/").await?.status(), StatusCode::OK);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_key_that_is_sent_to_an_endpoint_goes_no_further() -> Result<()> {
+    let scene = Scene::start().await?;
+    let mut home = Home::new(&scene.stack, &scene.key)?;
+    home.server = format!("{}:{}", scene.visitor.hostname(), scene.stack.https().port());
+    let before = scene.origin.requests();
+    let mut agent = home.http(&scene.origin.port(), None)?;
+    let stopped = agent.event("stopped", EVENT_WITHIN).await?;
+    assert_eq!((stopped["code"].as_str(), stopped["exit_code"].as_i64()), (Some("ADIT-1011"), Some(5)));
+    assert!(stopped["message"].as_str().is_some_and(|text| text.contains("endpoint")), "{stopped}");
+    assert_eq!(scene.origin.requests(), before);
+    Ok(())
 }

@@ -3,11 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
+use adit_process::log_lines::{LogFlush, LogLines};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::args::{Log, LogFormat, LogLevel};
 
@@ -25,6 +24,9 @@ pub enum LogError {
     /// Something else in this process logs already.
     #[error("the log is already running")]
     AlreadyRunning,
+    /// The system gives no thread.
+    #[error("the log cannot be written")]
+    Thread(#[source] io::Error),
 }
 
 /// Where the log goes.
@@ -52,23 +54,29 @@ impl Destination {
     }
 }
 
-/// Starts the log.
+/// Starts the log, which waits for nobody. What this returns is held until the end: it waits for the last lines.
 ///
 /// # Errors
 /// See [`LogError`].
-pub fn start(log: &Log) -> Result<(), LogError> {
-    let writer = match Destination::of(log) {
-        Destination::Off => return Ok(()),
-        Destination::Stdout => BoxMakeWriter::new(io::stdout),
-        Destination::Stderr => BoxMakeWriter::new(io::stderr),
-        Destination::File(path) => BoxMakeWriter::new(Mutex::new(open(path)?)),
+pub fn start(log: &Log) -> Result<Option<LogFlush>, LogError> {
+    let started = match Destination::of(log) {
+        Destination::Off => return Ok(None),
+        Destination::Stdout => LogLines::start(io::stdout()),
+        Destination::Stderr => LogLines::start(io::stderr()),
+        Destination::File(path) => LogLines::start(open(path)?),
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level(log)).with_ansi(false).with_writer(writer);
+    let (lines, flush) = started.map_err(LogError::Thread)?;
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level(log))
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(lines);
     match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     }
-    .map_err(|_| LogError::AlreadyRunning)
+    .map_err(|_| LogError::AlreadyRunning)?;
+    Ok(Some(flush))
 }
 
 fn open(path: PathBuf) -> Result<File, LogError> {
