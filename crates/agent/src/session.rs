@@ -208,7 +208,10 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                () = stop.draining() => return,
+                () = stop.draining() => {
+                    let (_, grace) = work.manner_of_leaving();
+                    return self.wind_down(&work, grace, Confirmed::Yes).await;
+                }
                 () = sleep_until(end) => return,
                 frame = self.frames.recv() => match frame {
                     Ok(Frame::Goodbye { .. }) | Err(_) => return,
@@ -224,10 +227,7 @@ impl Session {
 
     /// Takes no more streams, lets those in flight finish, and says goodbye.
     async fn leave(&mut self, bound: &Bound, work: &Work) {
-        let (reason, grace) = match work.parting.get() {
-            Some(Parting::Return) => (UnbindReason::AgentReturns, GRACE_RETURNING),
-            Some(Parting::Release) | None => (UnbindReason::AgentAsked, GRACE_RELEASED),
-        };
+        let (reason, grace) = work.manner_of_leaving();
         let unbind = Frame::Unbind(Unbind { endpoint: bound.endpoint, epoch: bound.epoch, reason });
         if let Ok(Ok(())) = timeout(FAREWELL, self.control.send(&unbind)).await {
             self.wind_down(work, grace, Confirmed::NotYet).await;
@@ -309,6 +309,14 @@ pub(crate) struct Work {
 }
 
 impl Work {
+    /// What is said to the node when the agent was asked to stop, and how long streams may go on.
+    fn manner_of_leaving(&self) -> (UnbindReason, Duration) {
+        match self.parting.get() {
+            Some(Parting::Return) => (UnbindReason::AgentReturns, GRACE_RETURNING),
+            Some(Parting::Release) | None => (UnbindReason::AgentAsked, GRACE_RELEASED),
+        }
+    }
+
     /// The mux bounds how many there are.
     fn forward(&self, arrival: Arrival, bound: &Bound) {
         let forwarder = Arc::clone(&self.forwarder);
