@@ -24,7 +24,7 @@ pub struct Pool {
         requires = "pooling",
         value_name = "BY",
         hide_possible_values = true,
-        help = "Bring visitors back to the same agent: cookie or address"
+        help = "One agent for each visitor, by: cookie or address"
     )]
     pub sticky: Option<Sticky>,
 }
