@@ -37,8 +37,10 @@ async fn of_folder(folder: &Path, deadline: Instant) -> anyhow::Result<File> {
     let path = folder.join(LOCK_FILE);
     let unusable = || format!("the lock {} cannot be taken", path.display());
     let mut options = OpenOptions::new();
-    let mut file =
-        options.read(true).write(true).create(true).truncate(false).open(&path).with_context(unusable)?;
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).with_context(unusable)?;
     loop {
         match file.try_lock() {
             Ok(()) => break,

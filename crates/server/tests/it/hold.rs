@@ -72,7 +72,10 @@ impl Place {
     }
 
     async fn asks(&self, method: &str, body: &str) -> Visitor {
-        let mut visitor = Visitor::connect(self.node.http).await;
+        self.asked(Visitor::connect(self.node.http).await, method, body).await
+    }
+
+    async fn asked(&self, mut visitor: Visitor, method: &str, body: &str) -> Visitor {
         let length = body.len();
         let request =
             format!("{method} / HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {length}\r\n\r\n{body}");
@@ -301,7 +304,8 @@ async fn after_a_restart_agents_are_waited_for() {
 async fn a_visitor_who_leaves_is_not_waited_for() {
     let place = Place::start().await;
     let mut next = place.lose(place.agent().await).await;
-    drop(place.asks("POST", "left").await);
+    let leaves = Visitor::connect_to_reset(place.node.http).await;
+    drop(place.asked(leaves, "POST", "left").await);
     let mut stays = place.asks("POST", "stays").await;
     next.bind(HOST).await;
     let (stream, _, body) = request(&mut next.incoming).await;

@@ -41,6 +41,13 @@ impl Visitor {
         Self(Box::new(TcpStream::connect(node).await.unwrap()))
     }
 
+    /// One whose end is a reset, so that nobody takes it for half of an end.
+    pub async fn connect_to_reset(node: SocketAddr) -> Self {
+        let stream = TcpStream::connect(node).await.unwrap();
+        adit_net::socket::reset_on_drop(&stream);
+        Self(Box::new(stream))
+    }
+
     /// From this address of the loopback network; `None` if the node does not take the connection.
     pub async fn connect_from(from: Ipv4Addr, node: SocketAddr) -> Option<Self> {
         let socket = TcpSocket::new_v4().unwrap();
