@@ -2,7 +2,7 @@
 //! one seed.
 //!
 //! The agent and the node are the real ones, TLS included; what stands for the rest is the control plane in memory
-//! ([`authority`]), origins and visitors. [`run`] plays one seed: a [`schedule`] of faults over a load of requests, and
+//! ([`authority`]), origins and visitors. [`run()`] plays one seed: a [`schedule`] of faults over a load of requests, and
 //! the [`ledger`](adit_testkit::ledger) in which everyone writes down what they saw is checked afterwards.
 //! `docs/design/2026-11-21-simulation.md` says what is simulated and what is not.
 #![forbid(unsafe_code)]
