@@ -124,6 +124,15 @@ impl Agent {
         found.and_then(|found| found).with_context(|| format!("events so far: {:#?}", self.seen))
     }
 
+    /// Waits until it has all the connections that it wants.
+    pub async fn connected(&mut self) -> Result<()> {
+        let is_all = |event: &Value| event["event"] == "connections" && event["open"] == event["wanted"];
+        while !self.seen.iter().any(is_all) {
+            self.event("connections", EVENT_WITHIN).await?;
+        }
+        Ok(())
+    }
+
     /// Reads the events that are there already.
     pub async fn catch_up(&mut self) -> Result<()> {
         while let Ok(next) = timeout(CAUGHT_UP_AFTER, self.next()).await {

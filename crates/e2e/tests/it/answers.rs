@@ -23,6 +23,8 @@ async fn an_unknown_endpoint_is_404_in_three_shapes() -> Result<()> {
 #[tokio::test]
 async fn an_endpoint_without_an_agent_is_503_in_three_shapes() -> Result<()> {
     let mut scene = Scene::start().await?;
+    // One that is about to bind as it leaves has only vanished, and is waited for.
+    scene.agent.connected().await?;
     scene.agent.program().signal(Signal::INT)?;
     assert_eq!(scene.agent.exit(EVENT_WITHIN).await?, 130);
     for mut connection in scene.visitor.each().await? {
