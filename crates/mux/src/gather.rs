@@ -31,3 +31,46 @@ impl Gather {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Gather;
+    use crate::limits::{GATHER_PROBE_ROUNDS, TLS_RECORD_BYTES};
+
+    #[test]
+    fn a_lone_write_waits_now_and_then_only() {
+        let mut gather = Gather::default();
+        for round in 1..=2 * GATHER_PROBE_ROUNDS {
+            let is_due = round.is_multiple_of(GATHER_PROBE_ROUNDS);
+            assert_eq!(gather.waits(100), is_due, "{round}");
+            if is_due {
+                assert!(!gather.waits(100), "once only, and in vain");
+            }
+        }
+    }
+
+    #[test]
+    fn it_goes_on_waiting_for_as_long_as_that_pays() {
+        let mut gather = Gather { has_paid: true, ..Gather::default() };
+        for gathered in [101, 200, 101] {
+            assert!(gather.waits(100));
+            assert!(!gather.waits(gathered), "never twice for the same bytes");
+        }
+        assert!(gather.waits(100) && !gather.waits(100));
+        assert!(!gather.waits(100), "nobody else wrote");
+    }
+
+    #[test]
+    fn a_full_record_waits_for_nobody() {
+        for (bytes, waits) in [
+            (0, false),
+            (1, true),
+            (TLS_RECORD_BYTES - 1, true),
+            (TLS_RECORD_BYTES, false),
+            (TLS_RECORD_BYTES + 1, false),
+        ] {
+            let mut gather = Gather { has_paid: true, ..Gather::default() };
+            assert_eq!(gather.waits(bytes), waits, "{bytes}");
+        }
+    }
+}

@@ -95,12 +95,6 @@ impl Sender {
             Requests::Http2(requests, _) => requests.is_closed(),
         }
     }
-
-    /// Whether the connection can change to another protocol (RFC 9110 section 7.8).
-    #[must_use]
-    pub fn can_upgrade(&self) -> bool {
-        matches!(self.requests, Requests::Http1(..))
-    }
 }
 
 /// Why a request got no response.
