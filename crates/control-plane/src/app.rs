@@ -28,8 +28,10 @@ impl ControlPlane {
     /// The same as a service that a node's listener can reserve a host for.
     #[must_use]
     pub fn service(&self) -> HttpService {
-        let requests =
-            |request: Request<_>| request.map(|incoming| axum::body::Body::new(body::from_visitor(incoming)));
+        let requests = |request: Request<_>| {
+            let came_in = request.version();
+            request.map(|incoming| axum::body::Body::new(body::from_visitor(incoming, came_in)))
+        };
         let responses = |response: Response<axum::body::Body>| -> Response<Body> {
             response.map(|body| body.map_err(|_| BodyError::Cut).boxed_unsync())
         };

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::error::Error;
 
 use bytes::Bytes;
+use http::Version;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
@@ -47,17 +48,17 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 }
 
 /// A visitor's request body as the common type: its failures are [`BodyError::Visitor`], its trailers are
-/// clean (see [`crate::hygiene::trailers`]).
+/// clean (see [`crate::hygiene::trailers`]). `came_in` is the version of the request as it came.
 #[must_use]
-pub fn from_visitor(incoming: Incoming) -> Body {
-    Received::new(incoming, |error| BodyError::Visitor(error.into())).boxed_unsync()
+pub fn from_visitor(incoming: Incoming, came_in: Version) -> Body {
+    Received::new(incoming, came_in, BodyError::Visitor).boxed_unsync()
 }
 
 /// An upstream's response body as the common type: its failures are [`BodyError::Upstream`], its trailers
-/// are clean (see [`crate::hygiene::trailers`]).
+/// are clean (see [`crate::hygiene::trailers`]). `came_in` is the version of the response as it came.
 #[must_use]
-pub fn from_upstream(incoming: Incoming) -> Body {
-    Received::new(incoming, |error| BodyError::Upstream(error.into())).boxed_unsync()
+pub fn from_upstream(incoming: Incoming, came_in: Version) -> Body {
+    Received::new(incoming, came_in, BodyError::Upstream).boxed_unsync()
 }
 
 fn never(error: Infallible) -> BodyError {

@@ -19,7 +19,7 @@ use adit_web::client::{handshake, send};
 use adit_web::hygiene::{self, Forwarded, Scheme};
 use adit_web::limits::{ClientLimits, ServeLimits};
 use adit_web::{Body, HttpService, RequestAuthority, answer, body, serve, service};
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,12 +63,12 @@ fn relay(upstream: SocketAddr) -> HttpService {
 
 async fn relayed(request: Request<Incoming>, upstream: SocketAddr) -> Response<Body> {
     let (parts, incoming) = request.into_parts();
-    let (id, headers) = (RequestId::new(), parts.headers.clone());
+    let (id, headers, came_in) = (RequestId::new(), parts.headers.clone(), parts.version);
     let authority = match RequestAuthority::of(&parts) {
         Ok(authority) => authority,
         Err(reject) => return answer::refuse(reject, id, parts.version, &headers),
     };
-    let body = body::IdleTimeout::new(body::from_visitor(incoming), PATIENCE).boxed_unsync();
+    let body = body::IdleTimeout::new(body::from_visitor(incoming, came_in), PATIENCE).boxed_unsync();
     let mut request = Request::from_parts(parts, body);
     let forwarded = Forwarded { visitor: IpAddr::V4(Ipv4Addr::LOCALHOST), scheme: Scheme::Http, authority };
     let asked = hygiene::request(&mut request, &forwarded);
@@ -85,7 +85,7 @@ async fn relayed(request: Request<Incoming>, upstream: SocketAddr) -> Response<B
                 let _ = &sender;
                 frame
             };
-            body::from_upstream(incoming).map_frame(held).boxed_unsync()
+            body::from_upstream(incoming, Version::HTTP_11).map_frame(held).boxed_unsync()
         }),
         Err(_) => answer::answer(Code::UpstreamBroken, id, &headers),
     }

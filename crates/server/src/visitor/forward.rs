@@ -10,7 +10,7 @@ use adit_web::hygiene::{self, Forwarded};
 use adit_web::upgrade::{Handshake, NoWebSocket, Tie};
 use adit_web::{Body, RequestAuthority};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Version};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
@@ -55,9 +55,10 @@ impl Exchange {
         let patience = Patience::with(&request, idle_max);
         let handshake = request.extensions_mut().remove::<Handshake>();
         let tie = request.extensions_mut().remove::<Tie>();
+        let came_in = request.version();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
-        let message = Message { visitor, ..self.message(request, patience, asked.is_some()) };
+        let message = Message { visitor, ..self.message(request, came_in, patience, asked.is_some()) };
         let all_tries = Tries::new(&self.node, &self.connection, &self.hostname, self.id, message);
         let Answered { mut upstream, mut response, sending, place } = all_tries.run().await?;
         let meter = Arc::clone(&upstream.tunnel().meter);
@@ -66,6 +67,7 @@ impl Exchange {
             upstream.tie();
         }
         let on_upstream = hyper::upgrade::on(&mut response);
+        let answered_in = response.version();
         hygiene::response(&mut response, asked.as_ref()).map_err(|_| Code::UpstreamBroken)?;
         upstream.manner().undress(response.headers_mut(), &forwarded);
         self.remember(&mut response, &upstream, visitor);
@@ -86,16 +88,22 @@ impl Exchange {
         }
         let lent = Lent { upstream, sending, visitor: self.connection, _place: place };
         Ok(response.map(|incoming| {
-            let body = Streaming::new(body::from_upstream(incoming), lent);
+            let body = Streaming::new(body::from_upstream(incoming, answered_in), lent);
             CountedBody::outgoing(IdleTimeout::new(body, patience.response_body), meter).boxed_unsync()
         }))
     }
 
-    fn message(&self, request: Request<Incoming>, patience: Patience, asks_upgrade: bool) -> Message {
+    fn message(
+        &self,
+        request: Request<Incoming>,
+        came_in: Version,
+        patience: Patience,
+        asks_upgrade: bool,
+    ) -> Message {
         let (head, incoming) = request.into_parts();
         let has_body = !incoming.is_end_stream();
         let body = has_body.then(|| {
-            let body = IdleTimeout::new(body::from_visitor(incoming), patience.request_body);
+            let body = IdleTimeout::new(body::from_visitor(incoming, came_in), patience.request_body);
             Source::new(body.boxed_unsync(), self.node.holds.bytes())
         });
         let repeat = match (asks_upgrade, is_safe(&head.method) && !has_body) {

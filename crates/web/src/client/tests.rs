@@ -6,13 +6,14 @@
     reason = "tests"
 )]
 
+mod ends;
 mod floods;
 
 use std::io::{ErrorKind, Result as IoResult};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
@@ -102,7 +103,7 @@ async fn a_body_that_is_cut_is_an_error() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
     ] {
         let (response, _sender) = answered(text).await.unwrap();
-        let body = body::from_upstream(response.into_body());
+        let body = body::from_upstream(response.into_body(), Version::HTTP_11);
         let error = body.collect().await.unwrap_err();
         assert!(matches!(error, body::BodyError::Upstream(_)), "{text:?}: {error:?}");
     }

@@ -14,6 +14,7 @@ mod framing;
 mod half_close;
 mod heads;
 mod http2;
+mod http2_ends;
 mod http2_heads;
 mod http2_upgrades;
 mod interim;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::timeout;
 
 use super::super::{Sender, handshake_http2, send};
@@ -16,11 +16,11 @@ use crate::service::Work;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const PIPE_BYTES: usize = 64 * 1024;
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+pub(super) const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 /// `:status: 200` out of HPACK's static table (RFC 7541 appendix A).
-const OK: &[u8] = b"\x88";
+pub(super) const OK: &[u8] = b"\x88";
 
-fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Vec<u8> {
     let [_, high, middle, low] = u32::try_from(body.len()).unwrap().to_be_bytes();
     [&[high, middle, low, kind, flags, 0, 0, 0, stream], body].concat()
 }
@@ -58,7 +58,7 @@ const ROWS: &[Row] = &[
     Row("interim responses", 100, nothing, || frame(1, 0x4, 1, b"\x08\x03103")),
 ];
 
-async fn connected() -> (Sender, DuplexStream) {
+pub(super) async fn connected() -> (Sender, DuplexStream) {
     let (ours, upstream) = duplex(PIPE_BYTES);
     let spawn = |work: Work| drop(tokio::spawn(work));
     let sender = handshake_http2(ours, Scheme::Http, spawn, ClientLimits::default()).await.unwrap();
@@ -88,14 +88,18 @@ async fn polite(mut upstream: DuplexStream) {
     }
 }
 
-/// Sends what comes before, and then the flood until the connection takes no more. Says how many frames that were.
-async fn flood(upstream: DuplexStream, Row(_, _, before, next): &Row) -> u32 {
-    let (mut read, mut write) = tokio::io::split(upstream);
-    // The request must be there before it is answered: its HEADERS come last.
+/// The request must be there before it is answered: its HEADERS come last.
+pub(super) async fn asked(read: &mut (impl AsyncRead + Unpin)) {
     let mut bytes = Vec::new();
     while !bytes.windows(9).any(|head| matches!(head, [_, _, _, 1, _, 0, 0, 0, 1])) {
         assert!(read.read_buf(&mut bytes).await.unwrap() > 0);
     }
+}
+
+/// Sends what comes before, and then the flood until the connection takes no more. Says how many frames that were.
+async fn flood(upstream: DuplexStream, Row(_, _, before, next): &Row) -> u32 {
+    let (mut read, mut write) = tokio::io::split(upstream);
+    asked(&mut read).await;
     let drain = tokio::spawn(async move { tokio::io::copy(&mut read, &mut tokio::io::sink()).await });
     let mut sent = 0;
     if write.write_all(&[SETTINGS, &before()].concat()).await.is_ok() {
