@@ -13,7 +13,7 @@ use crate::exit::ExitStatus;
 use crate::private_file::ReadError;
 use crate::server_address::{ServerAddress, ServerAddressError};
 
-pub use file::{ConfigFile, Placed, WriteError, add_authtoken};
+pub use file::{ConfigFile, Placed, WriteError, add_authtoken, with_authtoken};
 
 /// The server of builds that were made for one; others must be told.
 pub const DEFAULT_SERVER: Option<&str> = option_env!("ADIT_DEFAULT_SERVER");

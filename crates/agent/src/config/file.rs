@@ -12,6 +12,9 @@ use super::{ConfigError, Source};
 use crate::limits::CONFIG_BYTES_MAX;
 use crate::{private_file, redact};
 
+/// What some editors begin a file with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A value and the line that it stands on, counted from 1.
 #[derive(Clone, Debug)]
 pub struct Placed<T> {
@@ -69,7 +72,11 @@ impl ConfigFile {
         }
     }
 
-    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+    /// Understands the text of the file at `path`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`]. Messages name the file and the line.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let raw = parse_raw(path, text)?;
         let place = |value: Spanned<String>| Placed {
             line: line_of(text, value.span().start),
@@ -89,18 +96,29 @@ impl ConfigFile {
 /// See [`WriteError`]. The file is then as it was.
 pub fn add_authtoken(path: &Path, key: &ApiKey) -> Result<(), WriteError> {
     let old = private_file::read(path, CONFIG_BYTES_MAX).map_err(ConfigError::from)?.unwrap_or_default();
-    let line = format!("authtoken = \"{}\"", key.expose());
-    let new = match parse_raw(path, &old)?.authtoken {
+    let new = with_authtoken(path, &old, key)?;
+    private_file::replace(path, &new).map_err(|source| WriteError::Io { path: path.to_owned(), source })
+}
+
+/// The text of the file at `path` with this API key, and with everything else that stands in it.
+///
+/// # Errors
+/// See [`ConfigError`]: what is not understood is not changed.
+pub fn with_authtoken(path: &Path, text: &str, key: &ApiKey) -> Result<String, ConfigError> {
+    let quoted = format!("\"{}\"", key.expose());
+    Ok(match parse_raw(path, text)?.authtoken {
         Some(value) => {
             let span = value.span();
-            let before = old.get(..span.start).unwrap_or_default();
-            let after = old.get(span.end..).unwrap_or_default();
-            format!("{before}\"{}\"{after}", key.expose())
+            let before = text.get(..span.start).unwrap_or_default();
+            let after = text.get(span.end..).unwrap_or_default();
+            format!("{before}{quoted}{after}")
         }
-        // First, where no table can have begun.
-        None => format!("{line}\n{old}"),
-    };
-    private_file::replace(path, &new).map_err(|source| WriteError::Io { path: path.to_owned(), source })
+        // First, where no table can have begun; but a byte order mark is nothing anywhere else.
+        None => match text.strip_prefix(BYTE_ORDER_MARK) {
+            Some(rest) => format!("{BYTE_ORDER_MARK}authtoken = {quoted}\n{rest}"),
+            None => format!("authtoken = {quoted}\n{text}"),
+        },
+    })
 }
 
 fn parse_raw(path: &Path, text: &str) -> Result<Raw, ConfigError> {

@@ -128,6 +128,8 @@ fn adding_a_key_keeps_the_rest() {
     let cases = [
         ("", format!("{line}\n")),
         ("# mine\nserver = 'a'\n", format!("{line}\n# mine\nserver = 'a'\n")),
+        ("\u{feff}server = 'a'\n", format!("\u{feff}{line}\nserver = 'a'\n")),
+        ("\u{feff}authtoken = 'old'\n", format!("\u{feff}{line}\n")),
         (
             "server = 'a'\nauthtoken = 'old' # mine\nca_file = 'b'",
             format!("server = 'a'\n{line} # mine\nca_file = 'b'"),
