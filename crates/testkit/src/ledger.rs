@@ -48,6 +48,8 @@ pub struct Asked {
     pub told: Vec<(Duration, Told)>,
     /// At which origins it arrived.
     pub delivered: Vec<char>,
+    /// When it arrived last.
+    pub delivered_at: Option<Duration>,
 }
 
 /// The ledgers of visitors, origins and control plane, in one place. Clones are the same ledger.
@@ -120,7 +122,8 @@ impl Ledger {
     /// A visitor sends a request and gets its number.
     #[must_use]
     pub fn ask(&self, mark: char, safe: bool) -> u64 {
-        let asked = Asked { mark, safe, at: (self.clock)(), told: Vec::new(), delivered: Vec::new() };
+        let at = (self.clock)();
+        let asked = Asked { mark, safe, at, told: Vec::new(), delivered: Vec::new(), delivered_at: None };
         self.write(|books| {
             let id = books.requests.len() as u64;
             books.requests.insert(id, asked);
@@ -138,7 +141,11 @@ impl Ledger {
     /// A request arrived at the origin of `mark`.
     pub fn deliver(&self, id: u64, mark: char) {
         self.note(format!("request {id} arrives at {mark}"));
-        self.change(id, |asked| asked.delivered.push(mark));
+        let at = (self.clock)();
+        self.change(id, |asked| {
+            asked.delivered.push(mark);
+            asked.delivered_at = Some(at);
+        });
     }
 
     /// Something that belongs to one only was given to `owner`.
@@ -202,6 +209,13 @@ impl Ledger {
     }
 }
 
+impl Asked {
+    /// Whether its outcome is the whole response.
+    fn is_complete(&self) -> bool {
+        matches!(self.told.last(), Some((_, Told::Complete)))
+    }
+}
+
 impl Books {
     /// Everything that must hold, and does not.
     #[must_use]
@@ -250,21 +264,21 @@ impl Books {
     fn back_again(&self, mark: char, bounds: Bounds) -> Option<String> {
         let healed = self.healed?;
         let told = self.requests.values().filter(|asked| asked.mark == mark && asked.at >= healed);
-        let told = told.filter(|asked| !self.was_cut_by_takeover(asked));
-        let outcomes: Vec<_> = told.filter_map(|asked| asked.told.last()).collect();
-        let first = outcomes.iter().position(|(_, told)| *told == Told::Complete);
-        let Some((at, served)) =
-            first.and_then(|first| Some((outcomes.get(first)?.0, outcomes.get(first..)?)))
-        else {
+        let told: Vec<_> = told.filter(|asked| !self.was_cut_by_takeover(asked)).collect();
+        let served = told.iter().copied().filter(|asked| asked.is_complete());
+        let Some(first) = served.min_by_key(|asked| asked.delivered_at) else {
             return Some(format!("{mark} never served again after everything was healed"));
         };
+        let at = first.told.last().map_or(first.at, |(at, _)| *at);
         if at > healed + bounds.back_within {
             return Some(format!(
                 "{mark} served again only {:?} after everything was healed",
                 at.saturating_sub(healed)
             ));
         }
-        let broken = served.iter().filter(|(_, told)| *told != Told::Complete).count();
+        // Who asked earlier may have been told that nobody is there before anybody was.
+        let after = told.iter().filter(|asked| Some(asked.at) >= first.delivered_at);
+        let broken = after.filter(|asked| asked.told.last().is_some() && !asked.is_complete()).count();
         (broken > 0).then(|| format!("{mark} served again, and then broke {broken} requests"))
     }
 

@@ -7,7 +7,8 @@ const BOUNDS: Bounds = Bounds { back_within: Duration::from_mins(1), told_within
 
 fn fine(mark: char) -> Asked {
     let told = vec![(SECOND * 11, Told::Complete)];
-    Asked { mark, safe: false, at: SECOND * 10, told, delivered: vec![mark] }
+    let (delivered, delivered_at) = (vec![mark], Some(SECOND * 10));
+    Asked { mark, safe: false, at: SECOND * 10, told, delivered, delivered_at }
 }
 
 fn books(change: impl FnOnce(&mut Asked)) -> Books {
@@ -86,6 +87,25 @@ fn service_that_does_not_come_back_is_found() {
     found(&broken, "and then broke 1 requests");
     broken.taken_over.insert('b', SECOND * 12);
     assert_eq!(broken.violations(BOUNDS), Vec::<String>::new(), "it was cut by the takeover");
+}
+
+#[test]
+fn who_asked_before_service_was_back_may_be_refused() {
+    let mut books = books(|_| {});
+    let refused = |at| Asked {
+        at,
+        told: vec![(at, Told::Error(503))],
+        delivered: Vec::new(),
+        delivered_at: None,
+        ..fine('b')
+    };
+    // It was asked after the one that is served, and overtook it.
+    let served = Asked { at: SECOND * 12, told: vec![(SECOND * 15, Told::Complete)], ..fine('b') };
+    books.requests.insert(2, Asked { delivered_at: Some(SECOND * 14), ..served });
+    books.requests.insert(3, refused(SECOND * 13));
+    assert_eq!(books.violations(BOUNDS), Vec::<String>::new());
+    books.requests.insert(3, refused(SECOND * 14));
+    found(&books, "and then broke 1 requests");
 }
 
 #[test]
