@@ -47,6 +47,15 @@ pub(crate) enum End {
     Refused(Refusal),
 }
 
+/// A node has accepted a connection.
+struct Connected {
+    session: Session,
+    /// What it was shown.
+    grant: Arc<Grant>,
+    /// Whether the user was told.
+    was_told: bool,
+}
+
 /// How a try went.
 enum Tried {
     Over(End),
@@ -63,6 +72,17 @@ impl<'a> Connection<'a> {
 
     /// Runs until the end.
     pub(crate) async fn run(mut self) -> End {
+        let end = self.live().await;
+        if matches!(end, End::Stopped) {
+            // They have been asked to stop, too, and have their last words to say.
+            for task in self.draining {
+                let _ = task.await;
+            }
+        }
+        end
+    }
+
+    async fn live(&mut self) -> End {
         let mut attempt = 0_u32;
         loop {
             attempt = attempt.saturating_add(1);
@@ -96,46 +116,60 @@ impl<'a> Connection<'a> {
 
     async fn attempt(&mut self, attempt: u32) -> Tried {
         let mut stop = self.shared.work.shutdown.clone();
-        let established = tokio::select! {
+        let connected = tokio::select! {
             biased;
+            // Nothing has been asked for yet.
             () = stop.draining() => return Tried::Over(End::Stopped),
-            established = self.establish(attempt) => established,
+            connected = self.establish(attempt) => connected,
         };
-        match established {
-            Ok((session, bound)) => {
+        let bound = match connected {
+            Ok(connected) => self.bind(connected).await,
+            Err(verdict) => Err(verdict),
+        };
+        match bound {
+            Ok(Some((session, bound))) => {
                 // The others may dial too.
                 self.voice = None;
                 self.serve(session, bound).await
             }
+            Ok(None) => Tried::Over(End::Stopped),
             Err(Verdict::Over(refusal)) => Tried::Over(End::Refused(refusal)),
             Err(Verdict::Again(setback)) => Tried::Again(setback, None),
         }
     }
 
-    async fn establish(&mut self, attempt: u32) -> Result<(Session, Bound), Verdict> {
+    async fn establish(&mut self, attempt: u32) -> Result<Connected, Verdict> {
         let presence = &self.shared.presence;
         if self.voice.is_none() {
             self.voice = presence.may_dial().await;
         }
         presence.dials(attempt);
         let grant = self.renew().await?;
-        let mut session = self.connect(&grant).await?;
+        let session = self.connect(&grant).await?;
         let was_told = presence.accepted(&session);
+        Ok(Connected { session, grant, was_told })
+    }
+
+    /// Not to be dropped half way: a node that was asked must be told if the answer is of no interest any more.
+    async fn bind(&mut self, connected: Connected) -> Result<Option<(Session, Bound)>, Verdict> {
+        let Shared { work, grants, presence, .. } = self.shared;
+        let Connected { mut session, grant, was_told } = connected;
         let want = self.want();
         let prior_epoch = want.prior_epoch;
-        match session.bind(want).await {
-            Ok(bound) => {
+        match session.bind(want, work).await {
+            Ok(Some(bound)) => {
                 self.rota.succeeded();
                 presence.opened(&session, &bound, was_told);
-                if let Some(certificate) = self.shared.work.forwarder.certificate() {
+                if let Some(certificate) = work.forwarder.certificate() {
                     certificate.serves(&bound.hostname);
                 }
-                Ok((session, bound))
+                Ok(Some((session, bound)))
             }
+            Ok(None) => Ok(None),
             Err(error) => {
                 self.rota.failed();
                 if error.wants_new_capability() {
-                    self.shared.grants.capability_refused(&grant);
+                    grants.capability_refused(&grant);
                 }
                 Err(self.refused(error, prior_epoch))
             }

@@ -88,6 +88,9 @@ pub const GRACE_REPLACED: Duration = Duration::from_secs(10);
 /// How long the node may take to confirm that it opens no more streams.
 pub const UNBIND_CONFIRMED: Duration = Duration::from_millis(300);
 
+/// How long an agent that is asked to stop waits for the answer to a bind, before it leaves without.
+pub const BIND_SETTLED: Duration = Duration::from_millis(300);
+
 /// How long each of the last words may take to get through: the unbind, and the goodbye.
 pub const FAREWELL: Duration = Duration::from_millis(700);
 

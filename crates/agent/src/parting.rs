@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::limits::{FAREWELL, GRACE_RELEASED, GRACE_RETURNING};
+use crate::limits::{BIND_SETTLED, FAREWELL, GRACE_RELEASED, GRACE_RETURNING};
 
 /// What becomes of the endpoint when its agent stops.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,13 +14,13 @@ pub enum Parting {
 }
 
 impl Parting {
-    /// How long the agent may take to end: its streams in flight, and its last words.
+    /// How long the agent may take to end: a bind under way, its streams in flight, and its last words.
     #[must_use]
     pub const fn takes_at_most(self) -> Duration {
         let grace = match self {
             Self::Release => GRACE_RELEASED,
             Self::Return => GRACE_RETURNING,
         };
-        grace.saturating_add(FAREWELL).saturating_add(FAREWELL)
+        grace.saturating_add(BIND_SETTLED).saturating_add(FAREWELL).saturating_add(FAREWELL)
     }
 }

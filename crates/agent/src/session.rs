@@ -1,5 +1,6 @@
 //! One agent session: the mux on a connection, the binding of the endpoint, and the loop that serves it.
 
+mod refresh;
 mod verdict;
 
 use std::num::NonZeroU16;
@@ -23,10 +24,11 @@ use crate::connect::Link;
 use crate::forward::Forwarder;
 use crate::grant::Grants;
 use crate::limits::{
-    BIND, DRAIN_MAX, FAREWELL, GRACE_RELEASED, GRACE_REPLACED, GRACE_RETURNING, HEARTBEAT_DEAD_MAX,
-    HEARTBEAT_IDLE, REFRESH, REFRESH_AGAIN, REFRESH_MIN, UNBIND_CONFIRMED,
+    BIND, BIND_SETTLED, DRAIN_MAX, FAREWELL, GRACE_RELEASED, GRACE_REPLACED, GRACE_RETURNING,
+    HEARTBEAT_DEAD_MAX, HEARTBEAT_IDLE, UNBIND_CONFIRMED,
 };
 use crate::parting::Parting;
+use refresh::Refresh;
 
 /// The number of the only bind of a session.
 const BIND_REQUEST: u32 = 1;
@@ -127,11 +129,12 @@ impl Session {
         Self { control, frames, incoming, driver, since: Instant::now(), id, node }
     }
 
-    /// Asks for the endpoint.
+    /// Asks for the endpoint. `None` if the agent is asked to stop meanwhile; the session is over then.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub(crate) async fn bind(&mut self, want: Want) -> Result<Bound, BindError> {
+    pub(crate) async fn bind(&mut self, want: Want, work: &Work) -> Result<Option<Bound>, BindError> {
+        let mut stop = work.shutdown.clone();
         let bind = Bind {
             request: BIND_REQUEST,
             kind: want.kind,
@@ -146,7 +149,16 @@ impl Session {
             handling: want.handling,
         };
         self.control.send(&Frame::Bind(bind)).await.map_err(Ended::from)?;
-        timeout(BIND, self.bind_answer()).await.map_err(|_elapsed| BindError::Deadline)?
+        let answered = tokio::select! {
+            biased;
+            () = stop.draining() => None,
+            answered = timeout(BIND, self.bind_answer()) => Some(answered),
+        };
+        if let Some(answered) = answered {
+            return answered.map_err(|_elapsed| BindError::Deadline)?.map(Some);
+        }
+        self.take_back(work).await;
+        Ok(None)
     }
 
     async fn bind_answer(&mut self) -> Result<Bound, BindError> {
@@ -208,10 +220,7 @@ impl Session {
         loop {
             tokio::select! {
                 biased;
-                () = stop.draining() => {
-                    let (_, grace) = work.manner_of_leaving();
-                    return self.wind_down(&work, grace, Confirmed::Yes).await;
-                }
+                () = stop.draining() => return self.leave(&bound, &work).await,
                 () = sleep_until(end) => return,
                 frame = self.frames.recv() => match frame {
                     Ok(Frame::Goodbye { .. }) | Err(_) => return,
@@ -232,6 +241,23 @@ impl Session {
         if let Ok(Ok(())) = timeout(FAREWELL, self.control.send(&unbind)).await {
             self.wind_down(work, grace, Confirmed::NotYet).await;
         }
+        self.say_goodbye().await;
+    }
+
+    /// Leaves although the answer to the bind is not here: the node may have bound the endpoint already, or do so any
+    /// moment. Nobody who goes away without a word gives an endpoint back.
+    async fn take_back(&mut self, work: &Work) {
+        if let Ok(Ok(bound)) = timeout(BIND_SETTLED, self.bind_answer()).await {
+            return self.leave(&bound, work).await;
+        }
+        // Of an agent that returns, no word is the right one: what was bound stays held.
+        if work.manner_of_leaving().0 == UnbindReason::AgentAsked {
+            self.say_goodbye().await;
+        }
+    }
+
+    /// The last word of a session: whatever it has is given back.
+    async fn say_goodbye(&mut self) {
         let farewell = async {
             let goodbye = Frame::Goodbye { reason: GoodbyeReason::Finished, retry_after_ms: 0 };
             self.control.send(&goodbye).await?;
@@ -322,34 +348,6 @@ impl Work {
         let forwarder = Arc::clone(&self.forwarder);
         let (endpoint, epoch): (EndpointId, Epoch) = (bound.endpoint, bound.epoch);
         drop(self.streams.spawn("stream", async move { forwarder.serve(arrival, endpoint, epoch).await }));
-    }
-}
-
-/// When to ask for a fresh capability.
-struct Refresh {
-    next: Instant,
-    every: Duration,
-    request: u32,
-}
-
-impl Refresh {
-    /// Hourly, or twice in the life of a capability that is shorter than that.
-    fn new(grants: &Grants, now: Instant) -> Self {
-        let (left, lifetime) = grants.held().map_or((REFRESH, REFRESH), |grant| {
-            (grant.expires.saturating_duration_since(now), grant.lifetime)
-        });
-        let every = (lifetime / 2).clamp(REFRESH_MIN, REFRESH);
-        Self { next: now + every.min(left / 2), every, request: 0 }
-    }
-
-    fn ask(&mut self, now: Instant) -> Frame {
-        self.request = self.request.wrapping_add(1);
-        self.next = now + self.every;
-        Frame::Refresh { request: self.request }
-    }
-
-    fn refused(&mut self, retry_after: Duration, now: Instant) {
-        self.next = now + retry_after.clamp(REFRESH_AGAIN, REFRESH);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Several connections, one agent.
 
 use adit_domain::{Balance, Epoch, Pooling, Sticky};
-use adit_wire::control::{Frame, Unbind, UnbindReason};
+use adit_wire::control::{DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::Status;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,6 +131,81 @@ async fn every_connection_brings_visitors() {
                 other => assert!(matches!(other, Frame::Ping { .. }), "{other:?}"),
             }
         }
+    }
+    assert_eq!(program.ended().await.code, Some(130));
+}
+
+/// The frames of a session up to its goodbye, without pings.
+async fn last_words(session: &mut NodeSession) -> Vec<Frame> {
+    let mut said = Vec::new();
+    loop {
+        match session.frame().await {
+            Frame::Ping { .. } => {}
+            Frame::Goodbye { reason: GoodbyeReason::Finished, .. } => return said,
+            frame => said.push(frame),
+        }
+    }
+}
+
+/// The node may have bound it, and the answer be on its way.
+#[tokio::test]
+async fn ctrl_c_gives_the_endpoint_back_where_the_bind_is_not_answered_yet() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let program = home.http_over("3", "3000", &[]);
+    let (mut first, ..) = server.online(6).await;
+    let mut answered = server.knock().await.welcome().await;
+    let bind = answered.bind().await;
+    let mut unanswered = server.knock().await.welcome().await;
+    unanswered.bind().await;
+    program.signal("INT").await;
+    assert!(matches!(first.frame().await, Frame::Unbind(_)));
+    answered.bound_perhaps(&bind, "demo.test", 6).await;
+    // In time it is answered by an unbind; a slow machine says goodbye alone.
+    let said = last_words(&mut answered).await;
+    assert!(
+        said.iter().all(|frame| matches!(frame, Frame::Unbind(unbind) if unbind.epoch == Epoch(6))),
+        "{said:?}"
+    );
+    assert_eq!(last_words(&mut unanswered).await, []);
+    assert_eq!(last_words(&mut first).await, []);
+    assert_eq!(program.ended().await.code, Some(130));
+}
+
+/// Whatever the node has bound stays held: a goodbye would give it back.
+#[tokio::test]
+async fn an_agent_that_returns_says_nothing_where_the_bind_is_not_answered_yet() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let program = home.http_over("2", "3000", &[]);
+    let (mut first, ..) = server.online(6).await;
+    let mut second = server.knock().await.welcome().await;
+    second.bind().await;
+    program.signal("TERM").await;
+    let Frame::Unbind(unbind) = first.frame().await else { panic!("no unbind") };
+    assert_eq!(unbind.reason, UnbindReason::AgentReturns);
+    second.gone().await;
+    assert!(second.frames.recv().await.is_err(), "it said something");
+    assert_eq!(last_words(&mut first).await, []);
+    assert_eq!(program.ended().await.code, Some(0));
+}
+
+/// The node goes on with it until it is closed.
+#[tokio::test]
+async fn ctrl_c_gives_the_endpoint_back_on_a_session_that_drains_too() {
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    let program = home.http_over("1", "3000", &[]);
+    let (mut old, _, bound) = server.online(6).await;
+    old.send(Frame::Drain { reason: DrainReason::WornOut, deadline_ms: 60_000 }).await;
+    let mut new = server.knock().await.welcome().await;
+    let bind = new.bind().await;
+    new.bound(&bind, "demo.test", 6).await;
+    program.signal("INT").await;
+    for session in [&mut new, &mut old] {
+        let Frame::Unbind(unbind) = session.frame().await else { panic!("no unbind") };
+        assert_eq!((unbind.epoch, unbind.reason), (bound.epoch, UnbindReason::AgentAsked));
+        assert_eq!(last_words(session).await, []);
     }
     assert_eq!(program.ended().await.code, Some(130));
 }

@@ -240,3 +240,20 @@ async fn an_agent_that_is_restarted_loses_no_request() -> Result<()> {
     back?;
     Ok(())
 }
+
+/// Its further connections are under way then.
+#[tokio::test]
+async fn an_agent_that_is_interrupted_as_soon_as_it_is_there_is_not_waited_for() -> Result<()> {
+    let mut scene = Scene::start().await?;
+    for _ in 0..5 {
+        let upstream = scene.origin.port();
+        bring_it_back(&mut scene, &upstream).await?;
+        scene.agent.program().signal(Signal::INT)?;
+        scene.agent.exit(EVENT_WITHIN).await?;
+        let asked = Instant::now();
+        let status = scene.visitor.https().await?.get("/").await?.status();
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(asked.elapsed() < HOLD / 2, "{:?}", asked.elapsed());
+    }
+    Ok(())
+}

@@ -110,15 +110,15 @@ impl NodeSession {
     }
 
     pub async fn bound(&self, bind: &Bind, hostname: &str, epoch: u64) -> Bound {
-        let bound = Bound {
-            request: bind.request,
-            endpoint: EndpointId::new(),
-            epoch: Epoch(epoch),
-            url: format!("https://{hostname}"),
-            hostname: Hostname::parse(hostname).unwrap(),
-        };
+        let bound = answer_to(bind, hostname, epoch);
         self.send(Frame::Bound(bound.clone())).await;
         bound
+    }
+
+    /// The same, to an agent that may have left already.
+    pub async fn bound_perhaps(&self, bind: &Bind, hostname: &str, epoch: u64) {
+        let bound = answer_to(bind, hostname, epoch);
+        drop(self.control.send(&Frame::Bound(bound)).await);
     }
 
     pub async fn refuse_bind(&self, bind: &Bind, reason: BindRefusal, message: &str) {
@@ -144,5 +144,15 @@ impl NodeSession {
     /// Waits until the connection is gone.
     pub async fn gone(&self) {
         timeout(PATIENCE, self.session.closed().wait()).await.unwrap();
+    }
+}
+
+fn answer_to(bind: &Bind, hostname: &str, epoch: u64) -> Bound {
+    Bound {
+        request: bind.request,
+        endpoint: EndpointId::new(),
+        epoch: Epoch(epoch),
+        url: format!("https://{hostname}"),
+        hostname: Hostname::parse(hostname).unwrap(),
     }
 }
