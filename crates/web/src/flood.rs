@@ -7,7 +7,9 @@
 
 use tokio::time::Instant;
 
-use crate::frames::{CONTINUATION, DATA, Frames, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE};
+use crate::frames::{
+    CONTINUATION, DATA, Frames, HEADERS, Head, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, enhance_your_calm,
+};
 use crate::limits::{
     H2_CONTINUATION_POINTS, H2_IDLE_TALK_POINTS, H2_OTHER_FRAME_POINTS, H2_PING_POINTS, H2_POINTS_MAX,
     H2_POINTS_PER_ANSWER, H2_POINTS_PER_REQUEST, H2_POINTS_PER_S, H2_RESET_POINTS, H2_RESPONSE_HEAD_POINTS,
@@ -24,6 +26,10 @@ pub(crate) struct Flood {
     side: Side,
     points: u32,
     filled_at: Instant,
+    /// The last stream that the peer has begun.
+    stream: u32,
+    /// Whether this side's SETTINGS, or the head of them, are out.
+    has_spoken: bool,
 }
 
 /// Which end of the connection keeps the account.
@@ -51,15 +57,23 @@ impl Flood {
             side,
             points: H2_POINTS_MAX,
             filled_at: now,
+            stream: 0,
+            has_spoken: false,
         }
     }
 
     /// The peer sent these bytes. Whether it may go on.
     #[must_use]
     pub(crate) fn read(&mut self, bytes: &[u8], now: Instant) -> bool {
-        let mut spent = 0_u32;
+        let (mut spent, mut stream) = (0_u32, self.stream);
         let side = self.side;
-        self.incoming.feed(bytes, |head| spent = spent.saturating_add(price(head, side)));
+        self.incoming.feed(bytes, |head| {
+            spent = spent.saturating_add(price(head, side));
+            if head.kind == HEADERS {
+                stream = stream.max(head.stream);
+            }
+        });
+        self.stream = stream;
         if spent > 0 {
             self.refill(now);
         }
@@ -79,6 +93,12 @@ impl Flood {
             });
         });
         self.points = self.points.saturating_add(earned).min(H2_POINTS_MAX);
+        self.has_spoken |= !bytes.is_empty();
+    }
+
+    /// What a server tells a peer that may not go on: nothing, if it would stand in the middle of another frame.
+    pub(crate) fn farewell(&self) -> Option<Vec<u8>> {
+        (self.has_spoken && self.outgoing.is_between()).then(|| enhance_your_calm(self.stream))
     }
 
     fn refill(&mut self, now: Instant) {
@@ -150,6 +170,24 @@ mod tests {
         assert_eq!(resets(&mut flood, later + Duration::from_millis(999)), 0);
         let much_later = later + Duration::from_hours(1);
         assert_eq!(resets(&mut flood, much_later), H2_POINTS_MAX / H2_RESET_POINTS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_said_between_two_frames_only() {
+        let now = Instant::now();
+        let mut flood = Flood::of_server(now);
+        assert!(flood.read(PREFACE, now));
+        // SETTINGS come first.
+        assert_eq!(flood.farewell(), None);
+        assert!(flood.read(b"\0\0\0\x01\x05\0\0\0\x07", now));
+        let (most, last) = ANSWER.split_at(ANSWER.len() - 1);
+        for byte in most {
+            flood.wrote(&[*byte]);
+            assert_eq!(flood.farewell(), None);
+        }
+        flood.wrote(last);
+        let told = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\x07\0\0\0\x0b";
+        assert_eq!(flood.farewell().as_deref(), Some(&told[..]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
@@ -16,10 +17,25 @@ pub(crate) const CONTINUATION: u8 = 9;
 const FLAG_ACK: u8 = 1;
 const FLAG_PADDED: u8 = 8;
 
+/// The peer asks for too much work, RFC 9113 section 7.
+const ENHANCE_YOUR_CALM: u32 = 0xb;
+
+/// The bit beside a stream's id that means nothing.
+const STREAM_ID_MASK: u32 = 0x7fff_ffff;
+
+/// A GOAWAY that says so (RFC 9113 section 6.8). Streams above `last` were not acted on.
+pub(crate) fn enhance_your_calm(last: u32) -> Vec<u8> {
+    let mut frame = vec![0, 0, 8, GOAWAY, 0, 0, 0, 0, 0];
+    frame.extend_from_slice(&last.to_be_bytes());
+    frame.extend_from_slice(&ENHANCE_YOUR_CALM.to_be_bytes());
+    frame
+}
+
 /// What a frame's head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) kind: u8,
+    pub(crate) stream: u32,
     pub(crate) body_bytes: u32,
     flags: u8,
 }
@@ -51,6 +67,11 @@ impl Frames {
         Self { head: [0; HEAD_BYTES], have: 0, skip }
     }
 
+    /// Whether no frame has begun that is not whole yet.
+    pub(crate) const fn is_between(&self) -> bool {
+        self.have == 0 && self.skip == 0
+    }
+
     /// Tells of each head that `bytes` complete.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut told: impl FnMut(Head)) {
         while !bytes.is_empty() {
@@ -68,10 +89,11 @@ impl Frames {
             self.have = self.have.saturating_add(taken);
             bytes = bytes.get(taken..).unwrap_or_default();
             if self.have == HEAD_BYTES {
-                let [high, middle, low, kind, flags, ..] = self.head;
+                let [high, middle, low, kind, flags, stream @ ..] = self.head;
                 let body_bytes = u32::from_be_bytes([0, high, middle, low]);
+                let stream = u32::from_be_bytes(stream) & STREAM_ID_MASK;
                 (self.have, self.skip) = (0, body_bytes);
-                told(Head { kind, body_bytes, flags });
+                told(Head { kind, stream, body_bytes, flags });
             }
         }
     }
@@ -85,17 +107,22 @@ mod tests {
     fn heads_are_found_in_any_pieces() {
         let mut bytes = b"preface".to_vec();
         bytes.extend_from_slice(b"\0\0\x03\0\0\0\0\0\x01abc");
-        bytes.extend_from_slice(b"\0\0\0\x01\x05\0\0\0\x03");
+        // The reserved bit before the id is not part of it.
+        bytes.extend_from_slice(b"\0\0\0\x01\x05\x80\0\0\x03");
         bytes.extend_from_slice(b"\0\0\x08\x06\x01\0\0\0\x0012345678");
         bytes.extend_from_slice(b"\0\0\0\0\0\0\0\0\x01");
-        let wanted = [(DATA, 3, 0), (HEADERS, 0, 5), (PING, 8, 1), (DATA, 0, 0)]
-            .map(|(kind, body_bytes, flags)| Head { kind, body_bytes, flags });
+        let wanted = [(DATA, 1, 3, 0), (HEADERS, 3, 0, 5), (PING, 0, 8, 1), (DATA, 1, 0, 0)]
+            .map(|(kind, stream, body_bytes, flags)| Head { kind, stream, body_bytes, flags });
         for pieces in 1..bytes.len() {
             let (mut frames, mut heads) = (Frames::after(7), Vec::new());
+            assert!(!frames.is_between(), "what comes before the first frame");
             for piece in bytes.chunks(pieces) {
                 frames.feed(piece, |head| heads.push(head));
             }
             assert_eq!(heads, wanted, "{pieces}");
+            assert!(frames.is_between());
+            frames.feed(b"\0", |_| {});
+            assert!(!frames.is_between());
         }
     }
 
@@ -111,7 +138,7 @@ mod tests {
             (DATA, 9, 9, false),
             (HEADERS, 0, 0, false),
         ] {
-            let head = Head { kind, body_bytes, flags };
+            let head = Head { kind, stream: 1, body_bytes, flags };
             assert_eq!(head.is_idle_talk(), wanted, "{head:?}");
         }
     }

@@ -128,6 +128,12 @@ impl Activity {
         }
     }
 
+    /// What a peer is told whose connection is ended for a flood, if it can be told.
+    pub(super) fn farewell(&self) -> Option<Vec<u8>> {
+        let state = self.state();
+        state.flood.as_ref().filter(|_| state.is_flooded)?.farewell()
+    }
+
     /// Whether the connection was ended for a flood.
     pub(super) fn is_flooded(&self) -> bool {
         self.state().is_flooded

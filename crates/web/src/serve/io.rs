@@ -105,14 +105,28 @@ impl<I: AsyncRead + Unpin> Watched<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+impl<I: AsyncWrite + Unpin> Watched<I> {
+    /// Tells the peer why it is cut, if it takes that now: whoever floods is not waited for.
+    fn bid_farewell(&mut self, cx: &mut Context<'_>) {
+        let Some(frame) = self.activity.farewell() else { return };
+        if let Poll::Ready(Ok(_)) = Pin::new(&mut self.io).poll_write(cx, &frame) {
+            let _ = Pin::new(&mut self.io).poll_flush(cx);
+        }
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         let this = &mut *self;
         if !this.ahead.take(buf) {
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         }
-        Poll::Ready(self.activity.read(buf.filled().get(before..).unwrap_or_default()))
+        let taken = this.activity.read(buf.filled().get(before..).unwrap_or_default());
+        if taken.is_err() {
+            this.bid_farewell(cx);
+        }
+        Poll::Ready(taken)
     }
 }
 

@@ -12,7 +12,7 @@ use http::{Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
@@ -24,19 +24,24 @@ use crate::body::BodyError;
 use crate::limits::{H2_FAULTY_STREAMS_MAX, H2_POINTS_MAX, H2_RESET_POINTS, H2_STREAMS_MAX, WRITE_STALL};
 use crate::service::{HttpService, boxed};
 
-/// Sends what `next` makes of 0, 1, 2… until the connection takes no more; says how many there were. What comes back is
-/// read and dropped.
-async fn flood(io: DuplexStream, most: u32, next: impl Fn(u32) -> Vec<u8>) -> u32 {
+/// Sends what `next` makes of 0, 1, 2… until the connection takes no more; says how many there were, and what came back.
+async fn flood(io: DuplexStream, most: u32, next: impl Fn(u32) -> Vec<u8>) -> (u32, Vec<u8>) {
     let (mut read, mut write) = tokio::io::split(io);
-    let drain = tokio::spawn(async move { tokio::io::copy(&mut read, &mut tokio::io::sink()).await });
+    let drain = tokio::spawn(async move {
+        let mut told = Vec::new();
+        let _ = read.read_to_end(&mut told).await;
+        told
+    });
     let mut sent = 0;
     while sent < most && write.write_all(&next(sent)).await.is_ok() {
         sent += 1;
         tokio::task::yield_now().await;
     }
-    let _ = drain.await;
-    sent
+    (sent, drain.await.unwrap())
 }
+
+/// GOAWAY with `ENHANCE_YOUR_CALM` (RFC 9113 section 6.8), up to the last stream that may have been acted on.
+const CALM: &[u8] = b"\0\0\x08\x07\0\0\0\0\0";
 
 /// Never answers, and counts how many requests it holds and how many there ever were.
 fn counting(now: &Arc<AtomicUsize>, most: &Arc<AtomicUsize>, ever: &Arc<AtomicUsize>) -> HttpService {
@@ -118,12 +123,18 @@ async fn a_flood_ends_its_connection_and_no_other() {
         open(&mut io).await;
         io.write_all(&before()).await.unwrap();
         let patience = Duration::from_mins(1);
-        let sent = timeout(patience, flood(io, 100_000, next)).await.unwrap_or_else(|_| panic!("{name}"));
+        let (sent, told) =
+            timeout(patience, flood(io, 100_000, next)).await.unwrap_or_else(|_| panic!("{name}"));
         // What was on its way when the connection ended is not counted by anybody.
         let on_the_way = u32::try_from(256 * 1024 / next(0).len()).unwrap();
         assert!(sent <= most + on_the_way, "{name}: {sent}");
         let ended = timeout(patience, served.done).await.unwrap_or_else(|_| panic!("{name}")).unwrap();
         assert!(matches!(ended, Err(ServeError::Flood | ServeError::Http(_))), "{name}: {ended:?}");
+        if matches!(ended, Err(ServeError::Flood)) {
+            let (rest, goodbye) = told.split_at(told.len() - 17);
+            assert!(goodbye.starts_with(CALM) && goodbye.ends_with(&[0, 0, 0, 0xb]), "{name}: {goodbye:?}");
+            assert!(!rest.is_empty(), "{name}: SETTINGS come first");
+        }
         let held_max = H2_STREAMS_MAX as usize + 1;
         assert!(peak.load(Ordering::SeqCst) <= held_max, "{name}: {peak:?}");
         let begun_max = H2_FAULTY_STREAMS_MAX.max((H2_POINTS_MAX / H2_RESET_POINTS) as usize) + held_max;
