@@ -1,5 +1,5 @@
-//! Endpoints whose agent has vanished or whose upstream has just gone: requests wait for them, for a bounded time, in
-//! bounded numbers. Which ones wait is `visitor::next`; here is on what.
+//! Endpoints whose agent has vanished or whose upstream has just gone: requests and connections wait for them, for a
+//! bounded time, in bounded numbers. Which ones wait is `visitor::next`; here is on what.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -225,6 +225,23 @@ impl Hold {
             _ = serving.changed() => Ok(None),
             () = sleep_until(until) => Err(Expired),
             turn = look => Ok(turn),
+        }
+    }
+
+    /// Whether nobody serves the endpoint, and somebody is expected back.
+    pub(crate) fn is_vacant(&self) -> bool {
+        matches!(*self.serving.borrow(), Serving::Vanished(at) if at.elapsed() < HOLD_AGENT)
+    }
+
+    /// Waits while an agent that has just vanished is expected back: until something has happened, or the time is over.
+    pub(crate) async fn settled(&self) {
+        let mut serving = self.serving.subscribe();
+        let now = *serving.borrow_and_update();
+        if let Serving::Vanished(at) = now {
+            tokio::select! {
+                _ = serving.changed() => {}
+                () = sleep_until(at + HOLD_AGENT) => {}
+            }
         }
     }
 

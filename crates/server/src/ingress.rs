@@ -30,7 +30,8 @@ use crate::limits::{
 };
 use crate::node::Node;
 use crate::share::Refused;
-use crate::visitor::{VisitorConnection, raw};
+use crate::visitor::VisitorConnection;
+use crate::visitor::raw::{self, Target, Unserved};
 use crate::{agents, visitor};
 use passthrough::Passthrough;
 
@@ -150,9 +151,12 @@ impl Public {
         let stream = match passthrough::of(&self.node, server_name.as_ref(), deadline).await {
             Passthrough::No => stream,
             Passthrough::To(hostname) => {
-                let node = Arc::clone(&self.node);
+                let (node, target) = (Arc::clone(&self.node), Target::Name(hostname));
                 return Ok(Some(Box::pin(async move {
-                    raw::carry(&node, &hostname, stream, peer).await;
+                    if let Err(Unserved(mut visitor)) = raw::carry(&node, &target, stream, peer).await {
+                        passthrough::refuse(visitor.io(), Instant::now() + HANDSHAKE_DEADLINE).await;
+                        visitor.complete();
+                    }
                     drop(permit);
                     Ok(())
                 })));

@@ -191,11 +191,11 @@ pub const SESSION_COMMANDS_MAX: usize = 64;
 /// From the request being sent to the agent until its upstream accepts the connection.
 pub const UPSTREAM_CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long an endpoint is held whose agent has vanished: requests wait for it. After a restart of the node every known
+/// How long an endpoint is held whose agent has vanished: visitors wait for it. After a restart of the node every known
 /// endpoint is held for as long.
 pub const HOLD_AGENT: Duration = Duration::from_secs(15);
 
-/// How long a request waits for an upstream that refuses connections.
+/// How long a visitor waits for an upstream that refuses connections.
 pub const HOLD_REFUSED: Duration = Duration::from_secs(5);
 
 /// An upstream that refuses is waited for only if it answered within this time: else it is not restarting, but not there.
@@ -204,17 +204,17 @@ pub const UPSTREAM_UP_AGE: Duration = Duration::from_secs(15);
 /// How often an upstream that is waited for is tried, by one request for all of its endpoint.
 pub const REFUSED_LOOK: Duration = Duration::from_millis(250);
 
-/// How long one request waits at most, whatever it waits for and however often.
+/// How long one visitor waits at most, whatever for and however often.
 pub const HOLD_TOTAL: Duration = Duration::from_secs(30);
 
 /// How often a request that was not delivered goes out again: more often than an agent has sessions, each of which may
 /// turn out to be dead.
 pub const RESENDS_MAX: u32 = 32;
 
-/// Requests that wait for one endpoint; further ones are told to come again.
+/// Requests and connections that wait for one endpoint; further requests are told to come again, further connections cut.
 pub const HELD_PER_ENDPOINT_MAX: usize = 1_000;
 
-/// Requests that wait on one node, whatever for; further ones are told to come again.
+/// The same on one node, whatever they wait for.
 pub const HELD_PER_NODE_MAX: usize = 5_000;
 
 /// What of a request's body is read before the agent has its upstream, and kept so that it can be sent again.

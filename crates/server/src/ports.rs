@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::limits::PORT_OPEN_DEADLINE;
 
-/// The listeners, by endpoint. A listener is opened when its endpoint is served and closed when it is served no more, so
-/// visitors of an endpoint without an agent are refused, by the kernel and at once.
+/// The listeners, by endpoint. A listener is opened when its endpoint is served and closed when it is served no more and
+/// nobody is expected back, so visitors of an endpoint without an agent are refused, by the kernel and at once.
 pub(crate) struct Ports {
     ip: IpAddr,
     table: Arc<Table>,
@@ -117,12 +117,12 @@ impl Ports {
         Ok(None)
     }
 
-    /// Closes the port of an endpoint, unless `is_served` says that somebody came in between.
-    pub(crate) fn close_unless(&self, endpoint: EndpointId, is_served: impl FnOnce() -> bool) {
+    /// Closes the port of an endpoint, unless `is_needed` says that somebody came in between, or is expected.
+    pub(crate) fn close_unless(&self, endpoint: EndpointId, is_needed: impl FnOnce() -> bool) {
         let mut state = self.table.lock();
         // Asked under the lock: whoever serves it from now on waits for the lock, and sees what was decided.
         if let Some(held) = state.listening.get_mut(&endpoint)
-            && !is_served()
+            && !is_needed()
         {
             held.close();
         }

@@ -15,7 +15,7 @@ use crate::hold::Holds;
 use crate::limits::{CLAIM_DEADLINE, PORT_RENEWAL_INTERVAL};
 use crate::node::Node;
 use crate::ports::OpenError;
-use crate::visitor::raw;
+use crate::visitor::raw::{self, Target};
 use crate::visitor::udp::Port;
 
 /// Lets visitors in: opens the port of an endpoint that has one. Its route is there already.
@@ -25,7 +25,7 @@ pub(crate) async fn open(node: &Arc<Node>, claimed: &Claimed) -> Result<(), Open
     match claimed.kind {
         EndpointKind::Http | EndpointKind::Tls => Ok(()),
         EndpointKind::Tcp => {
-            let listen = |address, shutdown| accepting(node, &claimed.hostname, address, shutdown);
+            let listen = |address, shutdown| accepting(node, claimed, address, shutdown);
             node.ports.open(endpoint, port, tasks, listen).await
         }
         EndpointKind::Udp => {
@@ -41,26 +41,54 @@ pub(crate) async fn open(node: &Arc<Node>, claimed: &Claimed) -> Result<(), Open
 /// Takes the connections at a tcp endpoint's port.
 fn accepting(
     node: &Arc<Node>,
-    hostname: &Hostname,
+    claimed: &Claimed,
     address: SocketAddr,
     shutdown: Shutdown,
 ) -> Result<impl Future<Output = ()> + Send + 'static, BindError> {
     let (gate, tasks) = (node.gate.clone(), node.visitor_tasks.clone());
     let accepting = AcceptLoop { name: "tcp visitor", listener: listen::bind(address)?, gate, tasks };
-    let (on, hostname) = (Arc::clone(node), hostname.clone());
-    Ok(accepting.run(shutdown, move |accepted| raw::serve(Arc::clone(&on), hostname.clone(), accepted)))
+    let (on, target) = (Arc::clone(node), Target::Port(claimed.hostname.clone(), claimed.endpoint));
+    Ok(accepting.run(shutdown, move |accepted| raw::serve(Arc::clone(&on), target.clone(), accepted)))
 }
 
 /// How an endpoint lost its last tunnel, for those who wait for it.
 pub(crate) type Lost = fn(&Holds, &Hostname);
 
-/// Takes the tunnel of one session off an endpoint, and closes its port with the last. Returns whether it was the last.
-pub(crate) fn end(node: &Node, claimed: &Claimed, session: SessionId, lost: Lost) -> bool {
+/// Takes the tunnel of one session off an endpoint, and closes its port with the last: later, if the agent is expected
+/// back. Returns whether it was the last.
+pub(crate) fn end(node: &Arc<Node>, claimed: &Claimed, session: SessionId, lost: Lost) -> bool {
     let is_last = node.routes.unbind(claimed, session, || lost(&node.holds, &claimed.hostname));
-    node.ports.close_unless(claimed.endpoint, || {
-        node.routes.get(&claimed.hostname).is_some_and(|route| route.endpoint() == claimed.endpoint)
-    });
+    close_port(node, claimed);
+    if is_last && is_awaited(node, claimed) {
+        drop(node.visitor_tasks.spawn("held port", close_port_later(Arc::clone(node), claimed.clone())));
+    }
     is_last
+}
+
+fn close_port(node: &Node, claimed: &Claimed) {
+    let is_served = || {
+        let route = node.routes.get(&claimed.hostname);
+        route.is_some_and(|route| route.endpoint() == claimed.endpoint)
+    };
+    node.ports.close_unless(claimed.endpoint, || is_served() || is_awaited(node, claimed));
+}
+
+/// Whether visitors may come although nobody serves the endpoint: they wait. Datagrams do not.
+fn is_awaited(node: &Node, claimed: &Claimed) -> bool {
+    let hold = Some(claimed).filter(|claimed| claimed.kind == EndpointKind::Tcp);
+    hold.and_then(|claimed| node.holds.find(&claimed.hostname)).is_some_and(|hold| hold.is_vacant())
+}
+
+/// Whoever serves the endpoint next has opened its port then, or its agent has not come back.
+async fn close_port_later(node: Arc<Node>, claimed: Claimed) {
+    let mut shutdown = node.shutdown.clone();
+    if let Some(hold) = node.holds.find(&claimed.hostname) {
+        tokio::select! {
+            () = hold.settled() => {}
+            () = shutdown.draining() => {}
+        }
+    }
+    close_port(&node, &claimed);
 }
 
 /// Tells the directory from time to time that the ports which are served here are in use.

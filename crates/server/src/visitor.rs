@@ -1,5 +1,6 @@
 //! Visitors: each request is routed by its authority, and streamed both ways.
 
+mod connecting;
 mod connection;
 mod failure;
 mod forward;
@@ -14,6 +15,7 @@ mod tries;
 pub(crate) mod udp;
 mod upgrade;
 mod upstream;
+mod waiting;
 
 pub(crate) use connection::VisitorConnection;
 

@@ -1,5 +1,7 @@
 //! Endpoints of kind tls: the node passes a visitor's TLS on as it is, and the key is at the agent's side only.
 
+mod held;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +23,9 @@ const WITHIN: Duration = Duration::from_mins(1);
 const NAME: &str = "secret.localhost";
 
 /// A TLS server with a certificate of its own for [`NAME`], which sends back what it gets.
+#[derive(Clone)]
 struct Service {
-    origin: RawOrigin,
+    origin: Arc<RawOrigin>,
     certificate: CertificateDer<'static>,
 }
 
@@ -44,7 +47,7 @@ impl Service {
             }
         })
         .await?;
-        Ok(Self { origin, certificate: cert.der().clone() })
+        Ok(Self { origin: Arc::new(origin), certificate: cert.der().clone() })
     }
 
     /// A visitor's TLS, which believes this service's certificate and no other. Hellos come in records of at most

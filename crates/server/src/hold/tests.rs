@@ -95,6 +95,30 @@ async fn nobody_waits_longer_than_told_nor_for_who_left_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_is_vacant_for_as_long_as_somebody_is_expected() {
+    let (holds, hold) = served();
+    assert!(!hold.is_vacant());
+    hold.settled().await;
+    holds.vanished(&name(0));
+    let begun = Instant::now();
+    assert!(hold.is_vacant());
+    advance(HOLD_AGENT - Duration::from_millis(1)).await;
+    assert!(hold.is_vacant());
+    hold.settled().await;
+    assert!(!hold.is_vacant());
+    assert!(begun.elapsed() < HOLD_AGENT + SECOND);
+    for change in [Hold::bound, |_: &Hold| {}] {
+        holds.vanished(&name(0));
+        let mut settling = Box::pin(hold.settled());
+        assert!(poll_now(&mut settling).await.is_pending());
+        change(&hold);
+        holds.released(&name(0));
+        assert!(poll_now(&mut settling).await.is_ready());
+        assert!(!hold.is_vacant());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_upstream_is_asked_for_by_one_at_a_time() {
     let (_, hold) = served();
     let until = Instant::now() + HOLD_REFUSED;

@@ -32,12 +32,24 @@ pub(super) async fn of(node: &Node, name: Option<&Hostname>, deadline: Instant) 
     }
     match timeout_at(deadline, node.known.kind_of(node.directory.as_ref(), name)).await {
         Ok(Ok(None | Some(EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp))) => Passthrough::No,
-        Ok(Ok(Some(EndpointKind::Tls))) => Passthrough::Nobody,
+        Ok(Ok(Some(EndpointKind::Tls))) => awaited(node, name),
         Ok(Err(_)) | Err(_) => match node.resumable.kind_of(name) {
             Some(EndpointKind::Http | EndpointKind::Tcp | EndpointKind::Udp) => Passthrough::No,
+            Some(EndpointKind::Tls) => awaited(node, name),
             // Where nobody knows it may be one, too: saying nothing is the safe answer.
-            Some(EndpointKind::Tls) | None => Passthrough::Nobody,
+            None => Passthrough::Nobody,
         },
+    }
+}
+
+/// A passthrough endpoint without an agent: if that is expected back, its visitors wait.
+fn awaited(node: &Node, name: &Hostname) -> Passthrough {
+    let hold = node.holds.find(name).or_else(|| node.holds.after_restart(name));
+    // It may be back since it was looked for.
+    if hold.is_some_and(|hold| hold.is_vacant()) || node.routes.get(name).is_some() {
+        Passthrough::To(name.clone())
+    } else {
+        Passthrough::Nobody
     }
 }
 

@@ -92,7 +92,10 @@ async fn connect(
         }
     };
     match answered {
-        Ok(Answer::Dialled) => Ok(stream),
+        Ok(Answer::Dialled) => {
+            tunnel.hold.upstream_answered();
+            Ok(stream)
+        }
         Ok(Answer::Refused) => Err(Code::UpstreamRefused),
         Ok(Answer::TimedOut) => Err(Code::UpstreamConnectTimeout),
         Err(_) => Err(Code::AgentLost),

@@ -10,19 +10,19 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
-use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, Seen, Time, what_next};
+use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, what_next};
 use super::patience::Patience;
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Begin, Upstream};
+use super::waiting::Waiting;
 use crate::choice::{Choice, Known};
 use crate::hold::{Came, Expired, Hold};
-use crate::limits::{HOLD_REFUSED, HOLD_TOTAL, RESENDS_MAX, SILENCE_LOOK, UPSTREAM_UP_AGE};
+use crate::limits::{RESENDS_MAX, SILENCE_LOOK};
 use crate::node::Node;
 use crate::probe;
 use crate::routes::Route;
@@ -65,8 +65,7 @@ pub(super) struct Tries<'a> {
     /// Its place among the endpoint's requests, from the first time that somebody serves it.
     place: Option<RequestPlace>,
     resends_left: u32,
-    until: Option<Instant>,
-    refused_until: Option<Instant>,
+    waiting: Waiting<'a>,
 }
 
 impl<'a> Tries<'a> {
@@ -88,8 +87,7 @@ impl<'a> Tries<'a> {
             visitor,
             place: None,
             resends_left: RESENDS_MAX,
-            until: None,
-            refused_until: None,
+            waiting: Waiting::new(node, hostname),
         }
     }
 
@@ -112,7 +110,10 @@ impl<'a> Tries<'a> {
                     self.count_resend(&failure)?;
                     self.await_agent(&failure).await?;
                 }
-                Next::AwaitUpstream => turn = self.await_upstream(&failure).await?,
+                Next::AwaitUpstream => {
+                    self.choice = Choice::of(self.visitor);
+                    turn = self.waiting.for_upstream(failure.code).await?;
+                }
             }
         }
     }
@@ -200,8 +201,6 @@ impl<'a> Tries<'a> {
             // The same session will do, if it lives: perhaps it was the upstream that broke off.
             self.choice = Choice::of(self.visitor);
         }
-        let up_lately = self.refused_until.is_some()
-            || self.node.holds.find(self.hostname).is_some_and(|h| h.has_answered_within(UPSTREAM_UP_AGE));
         Facts {
             body: self.message.body.as_ref().map_or(Kept::Whole, Source::kept),
             repeat: match &failure.tunnel {
@@ -209,8 +208,8 @@ impl<'a> Tries<'a> {
                 _ => self.message.repeat,
             },
             others: if is_there { Others::There } else { Others::None },
-            upstream: if up_lately { Seen::Lately } else { Seen::NotLately },
-            time: if Instant::now() < self.until() { Time::Left } else { Time::Up },
+            upstream: self.waiting.upstream(),
+            time: self.waiting.time(),
         }
     }
 
@@ -242,7 +241,6 @@ impl<'a> Tries<'a> {
     }
 
     async fn await_agent(&mut self, failure: &Failure) -> Result<(), Code> {
-        let until = self.until();
         let (node, hostname) = (self.node, self.hostname);
         let hold = match node.holds.find(hostname) {
             Some(hold) => hold,
@@ -254,8 +252,7 @@ impl<'a> Tries<'a> {
             let choice = std::mem::take(&mut choice);
             node.routes.get(hostname).is_some_and(|route| route.has_left(&choice))
         };
-        let came = self.held(&hold, hold.agent(until, is_there)).await?;
-        match came {
+        match self.waiting.for_agent(&hold, is_there).await? {
             Ok(Came::AtOnce) => Ok(()),
             Ok(Came::Later) => {
                 self.choice = Choice::of(self.visitor);
@@ -264,31 +261,6 @@ impl<'a> Tries<'a> {
             Err(Expired) if failure.delivery == Delivery::Unopened => Err(self.unserved().await),
             Err(Expired) => Err(failure.code),
         }
-    }
-
-    async fn await_upstream(&mut self, failure: &Failure) -> Result<Option<OwnedSemaphorePermit>, Code> {
-        let until = self.until();
-        let refused_until =
-            *self.refused_until.get_or_insert_with(|| until.min(Instant::now() + HOLD_REFUSED));
-        self.choice = Choice::of(self.visitor);
-        let hold = self.node.holds.find(self.hostname).ok_or(failure.code)?;
-        self.held(&hold, hold.upstream(refused_until)).await?.map_err(|Expired| failure.code)
-    }
-
-    /// Waits in a place of its own. A node that leaves gets no agents any more.
-    async fn held<T>(&self, hold: &Hold, wait: impl Future<Output = T>) -> Result<T, Code> {
-        let _place = self.node.holds.place(hold).ok_or(Code::EndpointBusy)?;
-        let mut shutdown = self.node.shutdown.clone();
-        tokio::select! {
-            biased;
-            waited = wait => Ok(waited),
-            () = shutdown.draining() => Err(Code::NodeDraining),
-        }
-    }
-
-    /// The moment after which nothing is waited for or tried any more, fixed at the first failure.
-    fn until(&mut self) -> Instant {
-        *self.until.get_or_insert_with(|| Instant::now() + HOLD_TOTAL)
     }
 
     async fn hold_after_restart(&self) -> Result<Arc<Hold>, Code> {
