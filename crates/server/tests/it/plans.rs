@@ -182,6 +182,76 @@ async fn an_address_has_so_many_connections_and_another_one_its_own() {
     while taken_from(ONE, &node).await.is_none() {}
 }
 
+/// The same over a load balancer, which says from where in the IPv6 network.
+async fn taken_over(from: &str, node: &TestNode) -> Option<Visitor> {
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor.send(&format!("PROXY TCP6 {from} ::1 4242 80\r\n")).await;
+    visitor.send("GET / HTTP/1.1\r\nhost: none.localhost\r\n\r\n").await;
+    let response = visitor.response_or_end().await?;
+    assert_eq!(response.status(), 404);
+    Some(visitor)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_customer_gets_of_ipv6_counts_as_one_address() {
+    const MAX: u32 = 3;
+    let node = TestNode::built(Authority::new(), |builder| {
+        builder.connections_per_address(MAX).trusted_proxies(vec!["127.0.0.0/8".parse().unwrap()])
+    });
+    let mut held = Vec::new();
+    for (n, from) in ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff::1", "2001:db8:0:1:8::"]
+        .into_iter()
+        .enumerate()
+    {
+        let visitor = taken_over(from, &node).await;
+        assert_eq!(visitor.is_some(), n < MAX as usize, "{from}");
+        held.extend(visitor);
+    }
+    assert!(taken_over("2001:db8:0:2::1", &node).await.is_some(), "the network beside it");
+    assert!(taken_over("2001:db8:1:1::1", &node).await.is_some());
+    held.clear();
+    // The node notices a moment later that they have left.
+    while taken_over("2001:db8:0:1::9", &node).await.is_none() {}
+}
+
+/// A WebSocket at `host`, which its service has taken: the visitor, and the service's end.
+async fn websocket(node: &TestNode, agent: &mut TestAgent, host: &str) -> (Visitor, Stream) {
+    let mut visitor = Visitor::connect(node.http).await;
+    let head = format!(
+        "GET / HTTP/1.1\r\nhost: {host}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    visitor.send(&head).await;
+    let mut stream = asked(agent).await;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let switched = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    stream.write_all(switched.as_bytes()).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(visitor.response().await.status(), 101);
+    (visitor, stream)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_websocket_may_be_silent_for_as_long_as_its_plan_says() {
+    const OTHER: &str = "other.localhost";
+    let (node, mut small) = sold(PlanLimits { idle_s_max: 1, ..LIMITS }).await;
+    node.authority.sell(LIMITS);
+    let mut large = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    large.bind(OTHER).await;
+    let (mut goes_on, mut its_service) = websocket(&node, &mut large, OTHER).await;
+    let (mut cut, mut its_services_end) = websocket(&node, &mut small, HOST).await;
+    cut.ends().await;
+    assert!(its_services_end.read_u8().await.is_err(), "an end in good order");
+    // This one has been silent for longer.
+    its_service.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    its_service.flush().await.unwrap();
+    assert_eq!(goes_on.response().await.status(), 200);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenant_serves_so_many_endpoints_over_all_its_sessions() {
     let node = TestNode::start();

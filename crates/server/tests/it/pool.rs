@@ -10,7 +10,8 @@ use adit_mux::{Answer, Stream};
 use adit_process::tasks::Tasks;
 use adit_wire::control::{Bound, Frame, UnbindReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::support::agent::{Identity, TestAgent};
 use crate::support::node::TestNode;
@@ -25,7 +26,7 @@ struct Member {
     /// Requests that it has answered.
     served: Arc<AtomicUsize>,
     /// Connections that it was asked for.
-    asked: Arc<AtomicUsize>,
+    asked: watch::Receiver<usize>,
     bound: Bound,
 }
 
@@ -34,15 +35,15 @@ async fn join(node: &TestNode, identity: &Identity, name: &'static str, pooling:
     let mut agent = TestAgent::connect(node, identity).await;
     agent.pooling = Some(pooling);
     let bound = agent.bind(HOST).await;
-    let member =
-        Member { up: Arc::new(AtomicBool::new(true)), served: Arc::default(), asked: Arc::default(), bound };
-    let (up, served, asked) = (Arc::clone(&member.up), Arc::clone(&member.served), Arc::clone(&member.asked));
+    let (asking, asked) = watch::channel(0);
+    let member = Member { up: Arc::new(AtomicBool::new(true)), served: Arc::default(), asked, bound };
+    let (up, served) = (Arc::clone(&member.up), Arc::clone(&member.served));
     let tasks = Tasks::new("member");
     let streams = tasks.clone();
     drop(tasks.spawn("streams", async move {
         let TestAgent { mut incoming, control, .. } = agent;
         while let Some(arrival) = incoming.next().await {
-            asked.fetch_add(1, Ordering::SeqCst);
+            asking.send_modify(|asked| *asked += 1);
             let mut stream = arrival.stream;
             if up.load(Ordering::SeqCst) {
                 drop(streams.spawn("stream", answer(stream, name, Arc::clone(&served))));
@@ -111,7 +112,7 @@ async fn members_share_the_requests() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_without_its_upstream_is_out_until_a_probe_finds_it() {
-    let (node, _, a, b) = two(Pooling::default()).await;
+    let (node, _, mut a, b) = two(Pooling::default()).await;
     a.up.store(false, Ordering::SeqCst);
     for method in ["GET", "POST"].into_iter().cycle().take(20) {
         let mut visitor = Visitor::connect(node.http).await;
@@ -121,8 +122,9 @@ async fn a_member_without_its_upstream_is_out_until_a_probe_finds_it() {
     }
     assert_eq!((a.served.load(Ordering::SeqCst), b.served.load(Ordering::SeqCst)), (0, 20));
     // Nobody visits, and it is asked all the same.
-    let asked = a.asked.load(Ordering::SeqCst);
-    within(|| a.asked.load(Ordering::SeqCst) > asked).await;
+    let asked = *a.asked.borrow();
+    let again = a.asked.wait_for(|now| *now > asked);
+    timeout(Duration::from_mins(1), again).await.expect("it is asked again").unwrap();
     a.up.store(true, Ordering::SeqCst);
     let deadline = Instant::now() + Duration::from_mins(1);
     while a.served.load(Ordering::SeqCst) == 0 {
@@ -193,12 +195,4 @@ async fn assert_replaced(loser: &mut TestAgent, winner: &Bound) {
     let Frame::Unbind(unbind) = loser.hear().await else { panic!("not told") };
     assert_eq!((unbind.endpoint, unbind.epoch), (winner.endpoint, winner.epoch));
     assert_eq!(unbind.reason, UnbindReason::Replaced);
-}
-
-async fn within(mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !holds() {
-        assert!(Instant::now() < deadline, "it did not happen");
-        sleep(Duration::from_millis(10)).await;
-    }
 }
