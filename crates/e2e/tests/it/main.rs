@@ -4,6 +4,7 @@
 mod answers;
 mod connections;
 mod drain;
+mod drain_deadline;
 mod faults;
 mod fencing;
 mod first_use;

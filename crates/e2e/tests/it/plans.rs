@@ -1,7 +1,5 @@
 //! Plans: two tenants with different ones get different limits, and one that goes beyond its own hurts itself.
 
-use std::time::Duration;
-
 use adit_e2e::{Agent, EVENT_WITHIN, Home, Key, Origin, Stack, Visitor, digest, until};
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
@@ -65,7 +63,6 @@ async fn tenants_with_different_plans_get_different_limits() -> Result<()> {
 
     // A moment later it is served again.
     until("the small tenant is served", EVENT_WITHIN, async || {
-        tokio::time::sleep(Duration::from_millis(100)).await;
         let Ok(mut visitor) = small.visitor.https().await else { return false };
         visitor.get("/").await.is_ok_and(|answer| answer.status() == StatusCode::OK)
     })

@@ -1,9 +1,14 @@
 //! Several agents, one endpoint.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use adit_e2e::{Agent, Asking, EVENT_WITHIN, Home, Key, Origin, Stack, Visitor, until};
 use anyhow::{Context as _, Result};
 use http::HeaderMap;
 use http::header::{COOKIE, SET_COOKIE};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 /// A member of a pool on a computer of its own.
 struct Member {
@@ -98,6 +103,57 @@ async fn a_member_without_its_upstream_is_out_until_that_is_back() -> Result<()>
         answer.await.is_ok_and(|answer| answer.status() == 200) && origin.requests() > 0
     })
     .await
+}
+
+/// Nobody visits; or visitors all the time, of whom none may fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_find_an_upstream_that_is_gone_and_when_it_is_back() -> Result<()> {
+    for hangs in [false, true] {
+        let mut place = Place::start(&["--balance", "round-robin"]).await?;
+        let at = place.a.origin.address();
+        place.a.origin.kill().await;
+        let hanging = if hangs { Some(deaf(at).await?) } else { None };
+        let load = if hangs { Some(Asking::start(&place.visitor)) } else { None };
+        said(&mut place, "a member is out").await?;
+        if load.is_none() {
+            for _ in 0..20 {
+                assert_eq!(place.visitor.http().await?.get("/").await?.status(), 200);
+            }
+            assert_eq!(place.b.origin.requests(), 20);
+        }
+        drop(hanging);
+        place.a.origin = Origin::start_at(at).await?;
+        said(&mut place, "a member's probes have ended").await?;
+        let (visitor, origin) = (place.visitor.clone(), &place.a.origin);
+        until("it serves again", EVENT_WITHIN, || async {
+            let answer = async { visitor.http().await?.get("/").await };
+            answer.await.is_ok_and(|answer| answer.status() == 200) && origin.requests() > 0
+        })
+        .await?;
+        if let Some(load) = load {
+            load.end().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits until the server's log has this. Probes of an upstream that hangs take their time.
+async fn said(place: &mut Place, what: &str) -> Result<()> {
+    let program = place.stack.program();
+    until(what, 4 * EVENT_WITHIN, || async { program.log().contains(what) }).await
+}
+
+/// A service that listens and takes no connection: its queue is full, so the next ones hang.
+async fn deaf(at: SocketAddr) -> Result<(TcpListener, Vec<TcpStream>)> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(at)?;
+    let listener = socket.listen(0)?;
+    let mut waiting = Vec::new();
+    while let Ok(taken) = timeout(Duration::from_millis(500), TcpStream::connect(at)).await {
+        waiting.push(taken?);
+    }
+    Ok((listener, waiting))
 }
 
 #[tokio::test]

@@ -3,45 +3,44 @@
 
 use std::time::Duration;
 
-use adit_e2e::{RawOrigin, Scene, head_of, within};
+use adit_e2e::{RawFrame, RawHttp2, RawOrigin, Scene, head_of, within};
 use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 const STEP: Duration = Duration::from_mins(1);
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+const DATA: u8 = RawFrame::DATA;
+const RST_STREAM: u8 = RawFrame::RST_STREAM;
+const END_STREAM: u8 = RawFrame::END_STREAM;
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
 const HELLO: &[u8] = b"\x82\x05hello";
 
 /// A visitor's stream whose service has said hello, and the service's connection.
 struct Open {
     scene: Scene,
-    visitor: Box<dyn Io>,
+    visitor: RawHttp2,
     upstream: Option<TcpStream>,
     _origin: RawOrigin,
 }
-
-trait Io: AsyncRead + AsyncWrite + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 impl Open {
     async fn new() -> Result<Self> {
         let (give, mut given) = mpsc::channel(4);
         let origin = RawOrigin::start(move |stream| shake(stream, give.clone())).await?;
         let scene = Scene::start_with(&origin.port()).await?;
-        let mut visitor: Box<dyn Io> = Box::new(scene.visitor.tls(&["h2"]).await?);
-        visitor.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await?;
-        visitor.write_all(&frame(SETTINGS, 0, 0, &[])?).await?;
-        let head = connect(&scene.visitor.https_authority())?;
-        visitor.write_all(&frame(HEADERS, END_HEADERS, 1, &head)?).await?;
-        visitor.flush().await?;
+        let mut visitor = RawHttp2::open(&scene.visitor).await?;
+        // An extended CONNECT (RFC 8441 section 4).
+        let fields = [
+            (":method", "CONNECT"),
+            (":protocol", "websocket"),
+            (":scheme", "https"),
+            (":path", "/"),
+            (":authority", &scene.visitor.https_authority()),
+            ("sec-websocket-version", "13"),
+        ];
+        visitor.send_head(0, 1, &fields).await?;
         let mut open = within("a service", STEP, given.recv()).await?.context("no service")?;
         open.write_all(HELLO).await?;
         let mut this = Self { scene, visitor, upstream: Some(open), _origin: origin };
@@ -58,24 +57,16 @@ impl Open {
 
     /// The next frame of the stream.
     async fn next(&mut self) -> Result<(u8, u8, Vec<u8>)> {
-        let next = async {
-            loop {
-                let mut head = [0; 9];
-                self.visitor.read_exact(&mut head).await?;
-                let [high, middle, low, kind, flags, .., stream] = head;
-                let mut body = vec![0; usize::try_from(u32::from_be_bytes([0, high, middle, low]))?];
-                self.visitor.read_exact(&mut body).await?;
-                if stream == 1 && kind <= RST_STREAM {
-                    return Ok((kind, flags, body));
-                }
+        loop {
+            let RawFrame { kind, flags, stream, body } = self.visitor.next().await?;
+            if stream == 1 && kind <= RST_STREAM {
+                return Ok((kind, flags, body));
             }
-        };
-        within("a frame", STEP, next).await?
+        }
     }
 
     async fn send(&mut self, kind: u8, flags: u8, body: &[u8]) -> Result<()> {
-        self.visitor.write_all(&frame(kind, flags, 1, body)?).await?;
-        Ok(self.visitor.flush().await?)
+        self.visitor.send(kind, flags, 1, body).await
     }
 
     fn service(&mut self) -> Result<&mut TcpStream> {
@@ -100,33 +91,6 @@ async fn shake(mut stream: TcpStream, give: mpsc::Sender<TcpStream>) -> Result<(
     );
     stream.write_all(answer.as_bytes()).await?;
     Ok(give.send(stream).await?)
-}
-
-fn frame(kind: u8, flags: u8, stream: u8, body: &[u8]) -> Result<Vec<u8>> {
-    let [_, high, middle, low] = u32::try_from(body.len())?.to_be_bytes();
-    Ok([&[high, middle, low, kind, flags, 0, 0, 0, stream], body].concat())
-}
-
-/// An extended CONNECT (RFC 8441 section 4) in HPACK without tables (RFC 7541 section 6.2.2).
-fn connect(authority: &str) -> Result<Vec<u8>> {
-    let mut head = Vec::new();
-    let fields = [
-        (":method", "CONNECT"),
-        (":protocol", "websocket"),
-        (":scheme", "https"),
-        (":path", "/"),
-        (":authority", authority),
-        ("sec-websocket-version", "13"),
-    ];
-    for (name, value) in fields {
-        head.push(0);
-        for text in [name, value] {
-            ensure!(text.len() < 127, "a length of one byte");
-            head.push(u8::try_from(text.len())?);
-            head.extend_from_slice(text.as_bytes());
-        }
-    }
-    Ok(head)
 }
 
 #[tokio::test]
