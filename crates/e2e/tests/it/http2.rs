@@ -1,6 +1,6 @@
 //! Visitors that speak HTTP/2.
 
-use adit_e2e::{Connection, Digest, Scene, patterned};
+use adit_e2e::{Connection, Digest, RawFrame, RawHttp2, Scene, patterned};
 use anyhow::Result;
 use futures::future::try_join_all;
 use http::{HeaderMap, Version};
@@ -68,5 +68,22 @@ async fn a_stream_given_up_does_not_hurt_its_connection() -> Result<()> {
         drop(connection.get("/sse").await?);
     }
     assert_eq!(connection.download("/bytes/100000?seed=3").await?, Digest::of_pattern(3, 100_000));
+    Ok(())
+}
+
+/// Through TLS and the reset that follows.
+#[tokio::test]
+async fn who_floods_is_told_to_be_calm() -> Result<()> {
+    let scene = Scene::start().await?;
+    let mut visitor = RawHttp2::open(&scene.visitor).await?;
+    while visitor.send(RawFrame::SETTINGS, 0, 0, &[]).await.is_ok() {}
+    let told = loop {
+        let frame = visitor.next().await?;
+        if frame.kind == RawFrame::GOAWAY {
+            break frame;
+        }
+    };
+    assert_eq!(told.body, [0, 0, 0, 0, 0, 0, 0, 0xb]);
+    assert!(visitor.next().await.is_err());
     Ok(())
 }

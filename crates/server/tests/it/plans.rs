@@ -244,7 +244,7 @@ async fn a_websocket_may_be_silent_for_as_long_as_its_plan_says() {
     large.bind(OTHER).await;
     let (mut goes_on, mut its_service) = websocket(&node, &mut large, OTHER).await;
     let (mut cut, mut its_services_end) = websocket(&node, &mut small, HOST).await;
-    cut.ends().await;
+    assert!(cut.is_closed().await);
     assert!(its_services_end.read_u8().await.is_err(), "an end in good order");
     // This one has been silent for longer.
     its_service.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
