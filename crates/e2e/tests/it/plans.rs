@@ -1,6 +1,11 @@
 //! Plans: two tenants with different ones get different limits, and one that goes beyond its own hurts itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use adit_e2e::{Agent, EVENT_WITHIN, Home, Key, Origin, Stack, Visitor, digest, until};
+use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result, ensure};
 use http::StatusCode;
 
@@ -90,5 +95,67 @@ async fn a_plan_has_so_many_endpoints_over_all_agents() -> Result<()> {
     let (exit, said, _home) = refused.context("none was refused")?;
     assert_ne!(exit, 0);
     assert!(said.contains("too many endpoints of the tenant"), "{said}");
+    Ok(())
+}
+
+/// How the visitors of a flood fared.
+#[derive(Default)]
+struct Fate {
+    served: AtomicUsize,
+    told: AtomicUsize,
+    cut: AtomicUsize,
+}
+
+/// Asks as fast as it can, over and over, and connects anew when it has to.
+async fn flood(visitor: Visitor, fate: Arc<Fate>) {
+    loop {
+        let Ok(mut connection) = visitor.https().await else {
+            fate.cut.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+            continue;
+        };
+        while let Ok(answer) = connection.get("/bytes/10?seed=1").await {
+            let counter = match answer.status() {
+                StatusCode::OK => &fate.served,
+                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => &fate.told,
+                _ => return,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            if digest(answer.into_body()).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_beyond_its_plan_costs_its_neighbour_no_request() -> Result<()> {
+    const FLOODING: usize = 8;
+    const ASKED: usize = 200;
+    let stack = Stack::start().await?;
+    let (small, large) = (stack.tenant("small").await?, stack.tenant("large").await?);
+    stack.admin_silent(&["tenant", "plan", "small", "starter"]).await?;
+    let small = Tenant::start(&stack, &small, "small").await?;
+    let large = Tenant::start(&stack, &large, "large").await?;
+    let (tasks, fate) = (Tasks::new("flood"), Arc::new(Fate::default()));
+    let flooding: Vec<_> = (0..FLOODING)
+        .map(|_| tasks.spawn("flood", flood(small.visitor.clone(), Arc::clone(&fate))))
+        .collect();
+    let told = || fate.told.load(Ordering::Relaxed);
+    until("the flood is told", EVENT_WITHIN, async || told() > 0).await?;
+    let before = told();
+    let mut calm = large.visitor.https().await?;
+    for n in 0..ASKED {
+        if n % 10 == 0 {
+            calm = large.visitor.https().await?;
+        }
+        let answer = calm.get("/bytes/10?seed=1").await?;
+        ensure!(answer.status() == StatusCode::OK, "request {n} of the neighbour: {}", answer.status());
+        digest(answer.into_body()).await?;
+    }
+    assert!(fate.served.load(Ordering::Relaxed) > 0);
+    until("the flood goes on", EVENT_WITHIN, async || told() > before).await?;
+    assert!(flooding.iter().all(|task| !task.is_finished()), "an answer that is neither 200, 429 nor 503");
+    tasks.join_all(Duration::ZERO).await;
     Ok(())
 }
