@@ -31,9 +31,14 @@ impl Bucket {
 
     /// Takes one token, or says when there will be one.
     fn take(&mut self, rate: Rate, now: Instant) -> Result<(), TooOften> {
+        self.take_leaving(0, rate, now)
+    }
+
+    /// Takes one token if at least so many stay, or says when they will.
+    fn take_leaving(&mut self, left_min: u32, rate: Rate, now: Instant) -> Result<(), TooOften> {
         let owed = self.full_at.saturating_duration_since(now);
         let after = owed.saturating_add(rate.interval);
-        let room = rate.interval.saturating_mul(rate.burst);
+        let room = rate.interval.saturating_mul(rate.burst.saturating_sub(left_min));
         if after > room {
             return Err(TooOften(after.saturating_sub(room)));
         }
@@ -61,7 +66,16 @@ impl Pace {
     /// # Errors
     /// [`TooOften`] when there is none.
     pub fn take(&self, now: Instant) -> Result<(), TooOften> {
-        self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.rate, now)
+        self.take_leaving(0, now)
+    }
+
+    /// Takes one token, unless fewer than `left_min` would stay for others.
+    ///
+    /// # Errors
+    /// [`TooOften`] when there are not so many.
+    pub fn take_leaving(&self, left_min: u32, now: Instant) -> Result<(), TooOften> {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take_leaving(left_min, self.rate, now)
     }
 }
 
@@ -138,6 +152,15 @@ mod tests {
             let taken = taken.map_err(|TooOften(wait)| (wait + Duration::from_millis(600)).as_secs());
             assert_eq!(taken, expected, "at {seconds}");
         }
+    }
+
+    #[test]
+    fn what_is_to_stay_for_others_stays() {
+        let (pace, now) = (Pace::new(RATE), Instant::now());
+        let taken: Vec<_> = (0..3).map(|_| pace.take_leaving(1, now).is_ok()).collect();
+        assert_eq!(taken, [true, true, false]);
+        assert_eq!([pace.take(now).is_ok(), pace.take(now).is_ok()], [true, false]);
+        assert!(pace.take_leaving(RATE.burst, now + Duration::from_hours(1)).is_err());
     }
 
     #[test]

@@ -8,34 +8,51 @@ use adit_net::accept::counted_as;
 use adit_net::rate::{Pace, Paces, Rate, TooOften};
 
 use crate::limits::{
-    AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL, BAD_SIGNATURES_ADDRESSES_MAX, BAD_SIGNATURES_BURST,
-    BAD_SIGNATURES_INTERVAL,
+    AGENT_HANDSHAKES_ADDRESSES_MAX, AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL,
+    AGENT_HANDSHAKES_LEFT_MIN, AGENT_HANDSHAKES_PER_ADDRESS_BURST, AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL,
+    BAD_SIGNATURES_ADDRESSES_MAX, BAD_SIGNATURES_BURST, BAD_SIGNATURES_INTERVAL,
 };
 
 /// The paces of one node.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     all: Pace,
+    each: Paces<IpAddr>,
     bad: Paces<IpAddr>,
 }
 
 impl Default for Handshakes {
     fn default() -> Self {
         let all = Rate { burst: AGENT_HANDSHAKES_BURST, interval: AGENT_HANDSHAKES_INTERVAL };
+        let each = Rate {
+            burst: AGENT_HANDSHAKES_PER_ADDRESS_BURST,
+            interval: AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL,
+        };
         let bad = Rate { burst: BAD_SIGNATURES_BURST, interval: BAD_SIGNATURES_INTERVAL };
-        Self { all: Pace::new(all), bad: Paces::new(bad, BAD_SIGNATURES_ADDRESSES_MAX) }
+        Self {
+            all: Pace::new(all),
+            each: Paces::new(each, AGENT_HANDSHAKES_ADDRESSES_MAX),
+            bad: Paces::new(bad, BAD_SIGNATURES_ADDRESSES_MAX),
+        }
     }
 }
 
 impl Handshakes {
-    /// Whether a preface from this address may be checked now.
+    /// Whether a preface from this address may be checked now. Within its own pace an address gets what there is; beyond
+    /// it, as when many agents behind one address come back at once, what others leave.
     ///
     /// # Errors
     /// [`TooOften`], with the time to wait.
     pub(crate) fn begin(&self, peer: IpAddr) -> Result<(), TooOften> {
-        let now = Instant::now();
-        self.bad.look(&counted_as(peer), now)?;
-        self.all.take(now)
+        self.begin_at(counted_as(peer), Instant::now())
+    }
+
+    fn begin_at(&self, address: IpAddr, now: Instant) -> Result<(), TooOften> {
+        self.bad.look(&address, now)?;
+        match self.each.take(address, now) {
+            Ok(()) => self.all.take(now),
+            Err(TooOften(_)) => self.all.take_leaving(AGENT_HANDSHAKES_LEFT_MIN, now),
+        }
     }
 
     /// The address showed a signature that is wrong. Nothing else counts against it: behind one address may be many
@@ -49,12 +66,22 @@ impl Handshakes {
 #[cfg(test)]
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
+    use std::time::{Duration, Instant};
 
     use super::Handshakes;
-    use crate::limits::{AGENT_HANDSHAKES_BURST, BAD_SIGNATURES_BURST};
+    use crate::limits::{
+        AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL, AGENT_HANDSHAKES_LEFT_MIN,
+        AGENT_HANDSHAKES_PER_ADDRESS_BURST, BAD_SIGNATURES_BURST,
+    };
 
-    fn address(last: u8) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+    /// One that counts by itself.
+    fn address(n: u32) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::from_bits(0xc000_0200 + n))
+    }
+
+    /// How many of so many prefaces that arrive at one moment are checked.
+    fn checked(handshakes: &Handshakes, from: IpAddr, prefaces: u32, now: Instant) -> u32 {
+        (0..prefaces).map(|_| u32::from(handshakes.begin_at(from, now).is_ok())).sum()
     }
 
     #[test]
@@ -70,9 +97,39 @@ mod tests {
 
     #[test]
     fn all_agents_together_have_a_pace() {
-        let handshakes = Handshakes::default();
-        let refused =
-            (0..AGENT_HANDSHAKES_BURST * 20).filter(|_| handshakes.begin(address(1)).is_err()).count();
-        assert!(refused > 0);
+        let (handshakes, now) = (Handshakes::default(), Instant::now());
+        let addresses = AGENT_HANDSHAKES_BURST / AGENT_HANDSHAKES_PER_ADDRESS_BURST + 1;
+        let each = AGENT_HANDSHAKES_PER_ADDRESS_BURST;
+        let all: u32 = (0..addresses).map(|n| checked(&handshakes, address(n), each, now)).sum();
+        assert_eq!(all, AGENT_HANDSHAKES_BURST);
+    }
+
+    #[test]
+    fn an_address_that_floods_leaves_the_others_theirs() {
+        let (handshakes, now) = (Handshakes::default(), Instant::now());
+        let most = AGENT_HANDSHAKES_BURST - AGENT_HANDSHAKES_LEFT_MIN;
+        assert_eq!(checked(&handshakes, address(1), most - 1, now), most - 1);
+        assert_eq!(checked(&handshakes, address(1), 2, now), 1);
+        // It goes on, and takes what comes in; what is left for others stays.
+        let later = now + AGENT_HANDSHAKES_INTERVAL * 10;
+        assert_eq!(checked(&handshakes, address(1), 1_000, later), 10);
+        let each = AGENT_HANDSHAKES_PER_ADDRESS_BURST;
+        let others = AGENT_HANDSHAKES_LEFT_MIN / each;
+        for n in 2..2 + others {
+            assert_eq!(checked(&handshakes, address(n), each, later), each, "{n}");
+        }
+        assert_eq!(checked(&handshakes, address(1), 1, later), 0);
+    }
+
+    #[test]
+    fn many_agents_of_one_address_come_back_as_fast_as_any() {
+        let (handshakes, mut now) = (Handshakes::default(), Instant::now());
+        let seconds = 10;
+        let mut came = 0;
+        for _ in 0..seconds {
+            came += checked(&handshakes, address(1), 1_000, now);
+            now += Duration::from_secs(1);
+        }
+        assert!(came >= (seconds - 1) * 100, "{came}");
     }
 }

@@ -103,6 +103,18 @@ pub const AGENT_HANDSHAKES_BURST: u32 = 500;
 /// Time for one more. Further agents are told when to come back.
 pub const AGENT_HANDSHAKES_INTERVAL: Duration = Duration::from_millis(10);
 
+/// Prefaces from one source address (IPv6: /64) that are checked at once whatever others do.
+pub const AGENT_HANDSHAKES_PER_ADDRESS_BURST: u32 = 50;
+
+/// Time for one more of them.
+pub const AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// An address that goes beyond that gets only what leaves so many of [`AGENT_HANDSHAKES_BURST`] to others.
+pub const AGENT_HANDSHAKES_LEFT_MIN: u32 = 250;
+
+/// Source addresses whose prefaces are counted; those of further ones count with all.
+pub const AGENT_HANDSHAKES_ADDRESSES_MAX: usize = 10_000;
+
 /// Bad signatures that one source address (IPv6: /64) may show at once before nothing from it is checked.
 pub const BAD_SIGNATURES_BURST: u32 = 20;
 
