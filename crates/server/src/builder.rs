@@ -11,6 +11,7 @@ use adit_domain::id::NodeId;
 use adit_domain::{Hostname, Timestamp};
 use adit_mux::Budget;
 use adit_mux::limits::STREAM_BYTES_MAX;
+use adit_net::accept::ConnectionLimits;
 use adit_net::listen::Listen;
 use adit_net::network::Network;
 use adit_process::shutdown::{Shutdown, Trigger};
@@ -28,12 +29,13 @@ use crate::hold::Holds;
 use crate::ingress::{self, Public};
 use crate::known::KnownNames;
 use crate::limits::{
-    CONNECTIONS_PER_ADDRESS_MAX, DRAIN_DEADLINE, ROTATION_DEADLINE, SESSIONS_END_DEADLINE,
-    STREAMS_OF_MEMORY_PERCENT,
+    AGENTS_OF_CONNECTIONS_PERCENT, CONNECTIONS_MAX, CONNECTIONS_PER_ADDRESS_MAX, DRAIN_DEADLINE,
+    ROTATION_DEADLINE, SESSIONS_END_DEADLINE, STREAMS_OF_MEMORY_PERCENT, VISITORS_OF_CONNECTIONS_PERCENT,
 };
 use crate::metering::{Keeping, SpoolError};
 use crate::node::Node;
 use crate::overload::Ceilings;
+use crate::places::Places;
 use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::resume::Resumable;
@@ -53,7 +55,7 @@ pub struct Builder {
     clock: Clock,
     metering: Option<(Arc<dyn Usage>, PathBuf)>,
     memory_bytes_max: Option<u64>,
-    connections_per_address_max: u32,
+    connections: ConnectionLimits,
     drain_deadline: Duration,
     rotation_deadline: Duration,
     trusted_proxies: Vec<Network>,
@@ -98,7 +100,10 @@ impl Builder {
             clock: Arc::new(wall_clock),
             metering: None,
             memory_bytes_max: None,
-            connections_per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            connections: ConnectionLimits {
+                connections_max: CONNECTIONS_MAX,
+                per_address_max: CONNECTIONS_PER_ADDRESS_MAX,
+            },
             drain_deadline: DRAIN_DEADLINE,
             rotation_deadline: ROTATION_DEADLINE,
             trusted_proxies: Vec::new(),
@@ -180,7 +185,15 @@ impl Builder {
     /// How many connections one source address may have, where it is not [`CONNECTIONS_PER_ADDRESS_MAX`].
     #[must_use]
     pub const fn connections_per_address(mut self, max: u32) -> Self {
-        self.connections_per_address_max = max;
+        self.connections.per_address_max = max;
+        self
+    }
+
+    /// How many connections there may be in all, where it is not [`CONNECTIONS_MAX`]. Visitors and agents have a share of
+    /// them each.
+    #[must_use]
+    pub const fn connections(mut self, max: usize) -> Self {
+        self.connections.connections_max = max;
         self
     }
 
@@ -190,21 +203,20 @@ impl Builder {
         let (sessions, shutdown) = Shutdown::new();
         let ceilings = Ceilings::find(self.memory_bytes_max);
         let mux = self.mux.unwrap_or_else(|| sessions_within(ceilings.memory_bytes));
+        let gate = ingress::gate(ceilings.descriptors, self.connections, &self.trusted_proxies);
+        let of_connections = |percent: usize| gate.limits().connections_max.saturating_mul(percent) / 100;
         let node = Node {
             id: NodeId::new(),
             directory: self.directory,
             admission: self.admission,
             routes: Routes::default(),
             trust: Trust::default(),
-            agents: Registry::default(),
+            agents: Registry::new(of_connections(AGENTS_OF_CONNECTIONS_PERCENT)),
+            visitors: Places::new(of_connections(VISITORS_OF_CONNECTIONS_PERCENT)),
             known: KnownNames::default(),
             meters: Arc::default(),
             ports: Ports::new(self.ports_ip),
-            gate: ingress::gate(
-                ceilings.descriptors,
-                self.connections_per_address_max,
-                &self.trusted_proxies,
-            ),
+            gate,
             shares: Shares::new(mux.budget.clone()),
             flows: Arc::new(Flows::new()),
             overload: Arc::default(),

@@ -25,10 +25,9 @@ use rustls::server::ResolvesServerCert;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::limits::{
-    CONNECTIONS_MAX, CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE, VISITOR_UNSENT_BYTES_MAX,
-};
+use crate::limits::{CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE, VISITOR_UNSENT_BYTES_MAX};
 use crate::node::Node;
+use crate::places::NoPlace;
 use crate::share::Refused;
 use crate::visitor::VisitorConnection;
 use crate::visitor::raw::{self, Target, Unserved};
@@ -57,19 +56,19 @@ enum IngressError {
     Serve(#[from] ServeError),
     #[error("the tenant has as many connections as it may")]
     Refused(#[from] Refused),
+    #[error("the node has as many visitors as it may")]
+    Crowded(#[from] NoPlace),
     #[error("no key could be exported from the TLS connection")]
     Exporter(#[source] rustls::Error),
 }
 
 /// The gate of the node's listeners, which believes load balancers in these networks whom a connection comes from.
-pub(crate) fn gate(descriptors: u64, per_address_max: u32, trusted: &[Network]) -> Gate {
+pub(crate) fn gate(descriptors: u64, limits: ConnectionLimits, trusted: &[Network]) -> Gate {
     // The node's own files must open whoever connects.
     let beside = descriptors.saturating_mul(CONNECTIONS_OF_DESCRIPTORS_PERCENT) / 100;
-    Gate::new(ConnectionLimits {
-        connections_max: usize::try_from(beside).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX),
-        per_address_max,
-    })
-    .trusting(trusted)
+    let beside = usize::try_from(beside).unwrap_or(usize::MAX);
+    let connections_max = limits.connections_max.min(beside).max(1);
+    Gate::new(ConnectionLimits { connections_max, ..limits }).trusting(trusted)
 }
 
 /// Accepts plain HTTP from visitors until the node drains.
@@ -77,11 +76,22 @@ pub(crate) async fn plain<L: Listen>(node: Arc<Node>, listener: L, gate: Gate, s
     let tasks = node.visitor_tasks.clone();
     let accepting = AcceptLoop { name: "plain visitor", listener, gate, tasks };
     let draining = shutdown.clone();
-    let serve = move |Accepted { stream, peer, permit }| {
-        let connection = VisitorConnection::new(peer, Scheme::Http, None, (permit, None));
-        let served = visit(Arc::clone(&node), stream, Version::HTTP_11, connection, draining.clone());
+    let serve = move |Accepted { stream, peer, permit }: Accepted<L::Connection>| {
+        let (node, draining) = (Arc::clone(&node), draining.clone());
         async move {
-            if let Err(error) = served.await {
+            let served = match node.visitors.take() {
+                Ok(place) => {
+                    let connection = VisitorConnection::new(peer, Scheme::Http, None, (permit, place, None));
+                    visit(node, stream, Version::HTTP_11, connection, draining)
+                        .await
+                        .map_err(IngressError::from)
+                }
+                Err(crowded) => {
+                    Connection::reset_on_drop(&stream);
+                    Err(crowded.into())
+                }
+            };
+            if let Err(error) = served {
                 tracing::debug!(%peer, %error, "visitor's connection failed");
             }
         }
@@ -148,6 +158,7 @@ impl Public {
             self.agent(stream, peer.ip(), permit, deadline).await?;
             return Ok(None);
         }
+        let place = self.node.visitors.take().inspect_err(|_| stream.get_ref().reset_on_drop())?;
         let stream = match passthrough::of(&self.node, server_name.as_ref(), deadline).await {
             Passthrough::No => stream,
             Passthrough::To(hostname) => {
@@ -157,7 +168,7 @@ impl Public {
                         passthrough::refuse(visitor.io(), Instant::now() + HANDSHAKE_DEADLINE).await;
                         visitor.complete();
                     }
-                    drop(permit);
+                    drop((permit, place));
                     Ok(())
                 })));
             }
@@ -172,7 +183,7 @@ impl Public {
         let entry = entry.inspect_err(|_| stream.get_ref().reset_on_drop())?;
         let mut stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
         stream.get_mut().1.set_buffer_limit(Some(VISITOR_UNSENT_BYTES_MAX));
-        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, entry));
+        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, place, entry));
         let version = match stream.get_ref().1.alpn_protocol() {
             Some(H2) => Version::HTTP_2,
             _ => Version::HTTP_11,

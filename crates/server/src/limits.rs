@@ -17,6 +17,14 @@ pub const CONNECTIONS_MAX: usize = 15_000;
 /// Share of the descriptors, in hundredths, that connections may have, where that is less.
 pub const CONNECTIONS_OF_DESCRIPTORS_PERCENT: u64 = 95;
 
+/// Share of the connections, in hundredths, that visitors may have: however many of them are idle, there is room for agents
+/// to come. Further visitors are cut off.
+pub const VISITORS_OF_CONNECTIONS_PERCENT: usize = 90;
+
+/// Share of the connections, in hundredths, that agent sessions may have: however many agents there are, there is room for
+/// visitors. Further agents are told to come back later.
+pub const AGENTS_OF_CONNECTIONS_PERCENT: usize = 75;
+
 /// Connections per source address (IPv6: per /64), if nothing else is set. Enough for an office behind one address: five
 /// hundred browsers that speak HTTP/2, eighty that do not. Thirty such addresses fill a node, which one alone must not.
 pub const CONNECTIONS_PER_ADDRESS_MAX: u32 = 500;

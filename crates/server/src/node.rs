@@ -20,6 +20,7 @@ use crate::hold::Holds;
 use crate::known::KnownNames;
 use crate::metering::Meters;
 use crate::overload::Overload;
+use crate::places::Places;
 use crate::ports::Ports;
 use crate::registry::Registry;
 use crate::resume::Resumable;
@@ -50,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) ports: Ports,
     /// Lets connections of visitors and agents in, whichever port they come to.
     pub(crate) gate: Gate,
+    /// Connections of visitors, among those that the gate lets in.
+    pub(crate) visitors: Arc<Places>,
     pub(crate) holds: Holds,
     /// What was claimed here.
     pub(crate) resumable: Resumable,

@@ -17,13 +17,15 @@ use proc::Use;
 #[derive(Debug)]
 pub(crate) struct Overload {
     sheds: AtomicBool,
+    sheds_agents: AtomicBool,
     /// Connections with which, at the last look, the descriptors would have run short: a flood is faster than looks.
     connections_max: AtomicUsize,
 }
 
 impl Default for Overload {
     fn default() -> Self {
-        Self { sheds: AtomicBool::new(false), connections_max: AtomicUsize::new(usize::MAX) }
+        let connections_max = AtomicUsize::new(usize::MAX);
+        Self { sheds: AtomicBool::new(false), sheds_agents: AtomicBool::new(false), connections_max }
     }
 }
 
@@ -32,6 +34,12 @@ impl Overload {
     pub(crate) fn sheds(&self, gate: &Gate) -> bool {
         self.sheds.load(Ordering::Relaxed)
             || gate.counts().open >= self.connections_max.load(Ordering::Relaxed)
+    }
+
+    /// Whether new agents are refused now: only for lack of memory. Each takes one descriptor, of which the gate keeps some
+    /// for them, and visitors who are idle must not keep agents out.
+    pub(crate) fn sheds_agents(&self) -> bool {
+        self.sheds_agents.load(Ordering::Relaxed)
     }
 
     /// Looks at what is used until the node stops.
@@ -61,16 +69,24 @@ impl Overload {
     /// Above one line work is shed, and until the use is back under a lower one: between the two nothing changes, so
     /// that a node at its limit does not flutter.
     fn look(&self, used: Use, ceilings: Ceilings) {
-        let percent = used.percent_of(ceilings);
-        let sheds = self.sheds.load(Ordering::Relaxed);
-        if !sheds && percent >= SHED_ABOVE_PERCENT {
-            tracing::warn!(?used, ?ceilings, "new work is refused: memory or descriptors run out");
-            self.sheds.store(true, Ordering::Relaxed);
-        } else if sheds && percent <= SHED_UNTIL_PERCENT {
-            tracing::info!(?used, "new work is taken again");
-            self.sheds.store(false, Ordering::Relaxed);
+        match turned(&self.sheds, used.percent_of(ceilings)) {
+            Some(true) => {
+                tracing::warn!(?used, ?ceilings, "new work is refused: memory or descriptors run out");
+            }
+            Some(false) => tracing::info!(?used, "new work is taken again"),
+            None => {}
         }
+        turned(&self.sheds_agents, used.memory_percent_of(ceilings));
     }
+}
+
+/// Whether work is shed from now on, where that changes.
+fn turned(sheds: &AtomicBool, percent: u64) -> Option<bool> {
+    let did = sheds.load(Ordering::Relaxed);
+    let line = if did { SHED_UNTIL_PERCENT.saturating_add(1) } else { SHED_ABOVE_PERCENT };
+    let does = percent >= line;
+    sheds.store(does, Ordering::Relaxed);
+    (does != did).then_some(does)
 }
 
 #[cfg(test)]
@@ -99,8 +115,11 @@ mod tests {
                 (200, true),
                 (SHED_UNTIL_PERCENT - 1, false),
             ] {
-                overload.look(used(percent), ceilings);
+                let used = used(percent);
+                overload.look(used, ceilings);
                 assert_eq!(overload.sheds.load(Ordering::Relaxed), sheds, "{percent}");
+                let keeps_agents_out = sheds && used.memory_bytes > 0;
+                assert_eq!(overload.sheds_agents(), keeps_agents_out, "{percent}");
             }
         }
     }

@@ -62,8 +62,8 @@ impl Commands {
 }
 
 /// All live sessions.
-#[derive(Default)]
 pub(crate) struct Registry {
+    sessions_max: usize,
     sessions: Mutex<HashMap<SessionId, Entry>>,
 }
 
@@ -77,14 +77,19 @@ struct Entry {
     commands: Option<Commands>,
 }
 
-/// The capability or its tenant keeps as many sessions open as it may.
+/// The node, the capability or its tenant keeps as many sessions open as it may.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the capability or its tenant has as many sessions as it may")]
+#[error("the node, the capability or its tenant has as many sessions as it may")]
 pub(crate) struct NoRoom;
 
 impl Registry {
-    /// Enters a session if its capability and its tenant, whose share this is, may have one more; it leaves when the
-    /// returned guard is dropped. One step, so that several that come at once do not pass the limit together.
+    /// No sessions yet, and never more than so many.
+    pub(crate) fn new(sessions_max: usize) -> Self {
+        Self { sessions_max, sessions: Mutex::default() }
+    }
+
+    /// Enters a session if the node, its capability and its tenant, whose share this is, may have one more; it leaves when
+    /// the returned guard is dropped. One step, so that several that come at once do not pass the limit together.
     ///
     /// # Errors
     /// [`NoRoom`].
@@ -97,7 +102,7 @@ impl Registry {
         let Capability { id: opened_with, tenant, api_key, .. } = *capability;
         let mut sessions = self.lock();
         let open = sessions.values().filter(|entry| entry.stands_on(opened_with)).count();
-        if open >= SESSIONS_PER_CAPABILITY_MAX {
+        if sessions.len() >= self.sessions_max || open >= SESSIONS_PER_CAPABILITY_MAX {
             return Err(NoRoom);
         }
         let place = share.session().map_err(|NoPlace| NoRoom)?;
@@ -186,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_capability_opens_so_many_sessions_and_its_successor_as_many() {
-        let (registry, shares) = (Registry::default(), Shares::new(Budget::new(0)));
+        let (registry, shares) = (Registry::new(usize::MAX), Shares::new(Budget::new(0)));
         let first = capability(TenantId::new(), Plan::default().limits());
         let share = shares.of(&first);
         let enter = |capability: &Capability| registry.enter(SessionId::new(), capability, &share);
@@ -206,7 +211,7 @@ mod tests {
     fn a_tenant_has_so_many_sessions_over_all_its_capabilities() {
         for sessions_max in [0, 1, 3] {
             let (registry, shares, tenant) =
-                (Registry::default(), Shares::new(Budget::new(0)), TenantId::new());
+                (Registry::new(usize::MAX), Shares::new(Budget::new(0)), TenantId::new());
             let limits = PlanLimits { sessions_max, ..Plan::default().limits() };
             let mut held = Vec::new();
             for n in 0..=sessions_max {
@@ -220,5 +225,25 @@ mod tests {
             let other = capability(TenantId::new(), Plan::default().limits());
             assert!(registry.enter(SessionId::new(), &other, &shares.of(&other)).is_ok());
         }
+    }
+
+    #[test]
+    fn a_node_has_so_many_sessions_whoever_has_them() {
+        const MAX: usize = 3;
+        let (registry, shares) = (Registry::new(MAX), Shares::new(Budget::new(0)));
+        let agents: Vec<_> =
+            (0..=MAX).map(|_| capability(TenantId::new(), Plan::default().limits())).collect();
+        let mut held = Vec::new();
+        for (n, agent) in agents.iter().enumerate() {
+            let entered = registry.enter(SessionId::new(), agent, &shares.of(agent));
+            assert_eq!(entered.is_ok(), n < MAX, "{n}");
+            held.extend(entered);
+        }
+        held.pop();
+        assert!(
+            agents
+                .last()
+                .is_some_and(|agent| { registry.enter(SessionId::new(), agent, &shares.of(agent)).is_ok() })
+        );
     }
 }

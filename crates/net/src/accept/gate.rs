@@ -66,6 +66,12 @@ impl Gate {
         Self { trusted: networks.into(), ..self }
     }
 
+    /// What it lets through.
+    #[must_use]
+    pub const fn limits(&self) -> ConnectionLimits {
+        self.limits
+    }
+
     /// What went through so far.
     #[must_use]
     pub fn counts(&self) -> Counts {

@@ -105,7 +105,7 @@ fn admit<'a>(
     if node.shutdown.phase() > Phase::Running {
         return Err(Status::Draining.into());
     }
-    if node.overload.sheds(&node.gate) {
+    if node.overload.sheds_agents() {
         return Err(Status::Overloaded.into());
     }
     node.handshakes.begin(peer).map_err(|TooOften(wait)| Refusal {

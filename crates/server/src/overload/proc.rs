@@ -36,9 +36,17 @@ impl Use {
 
     /// The scarcer of the two, in hundredths of its ceiling.
     pub(super) fn percent_of(self, ceilings: Ceilings) -> u64 {
-        let percent = |used: u64, ceiling: u64| used.saturating_mul(100) / ceiling.max(1);
-        percent(self.memory_bytes, ceilings.memory_bytes).max(percent(self.descriptors, ceilings.descriptors))
+        self.memory_percent_of(ceilings).max(percent(self.descriptors, ceilings.descriptors))
     }
+
+    /// The memory, in hundredths of its ceiling.
+    pub(super) fn memory_percent_of(self, ceilings: Ceilings) -> u64 {
+        percent(self.memory_bytes, ceilings.memory_bytes)
+    }
+}
+
+fn percent(used: u64, ceiling: u64) -> u64 {
+    used.saturating_mul(100) / ceiling.max(1)
 }
 
 /// The size of a page on every machine that we run on by default. A larger one only makes the node look smaller.

@@ -10,6 +10,7 @@ use adit_web::hygiene::Scheme;
 use tokio::sync::Notify;
 
 use super::upstream::Upstream;
+use crate::places::Place;
 use crate::routes::Route;
 use crate::share::Entry;
 
@@ -19,8 +20,9 @@ pub(crate) struct VisitorConnection {
     pub(crate) scheme: Scheme,
     /// The name in the TLS handshake; none for plain HTTP.
     pub(crate) opened_for: Option<Hostname>,
-    /// Its places among the connections of the node and, where the TLS handshake told whose it is, of the tenant.
-    places: (ConnectionPermit, Option<Entry>),
+    /// Its places among the connections of the node, among those of visitors and, where the TLS handshake told whose it is,
+    /// of the tenant.
+    places: (ConnectionPermit, Place, Option<Entry>),
     /// The upstream connection that an authentication scheme tied to this visitor.
     pinned: Mutex<Option<Upstream>>,
     is_leaving: AtomicBool,
@@ -32,7 +34,7 @@ impl VisitorConnection {
         peer: SocketAddr,
         scheme: Scheme,
         opened_for: Option<Hostname>,
-        places: (ConnectionPermit, Option<Entry>),
+        places: (ConnectionPermit, Place, Option<Entry>),
     ) -> Self {
         let (is_leaving, leaving) = (AtomicBool::new(false), Notify::new());
         Self { peer, scheme, opened_for, places, pinned: Mutex::new(None), is_leaving, leaving }
@@ -40,7 +42,7 @@ impl VisitorConnection {
 
     /// Whether its tenant has as many connections as it may, so that this one is only told so.
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.places.1, Some(Entry::Told(_)))
+        matches!(self.places.2, Some(Entry::Told(_)))
     }
 
     /// Ends the connection with what is in flight on it.

@@ -22,9 +22,13 @@ pub(crate) struct Unserved<T: Socket>(pub(crate) Guarded<T>);
 /// word in TCP.
 pub(crate) async fn serve(node: Arc<Node>, target: Target, accepted: Accepted) {
     let Accepted { stream, peer, permit } = accepted;
+    let Ok(place) = node.visitors.take() else {
+        adit_net::socket::reset_on_drop(&stream);
+        return tracing::debug!(%peer, "the node has as many visitors as it may");
+    };
     drop(carry(&node, &target, stream, peer).await);
-    // Until here the connection had its place among the node's.
-    drop(permit);
+    // Until here the connection had its places among the node's.
+    drop((permit, place));
 }
 
 /// Carries a connection to whoever serves the endpoint, both ways, until both have ended. While an agent is expected back

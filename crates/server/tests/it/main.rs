@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod crowds;
 mod hold;
 mod leaving;
 mod panics;
