@@ -9,7 +9,7 @@ use thiserror::Error;
 /// What a tenant bought.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Plan {
-    /// The installation is the tenant's own: a single tenant may use nearly all of a node.
+    /// The installation is the tenant's own: it may use as much of a node as any one tenant gets.
     #[default]
     SelfHosted,
     /// For trying out, and for small services.
@@ -58,7 +58,7 @@ impl Plan {
             Self::SelfHosted => PlanLimits {
                 sessions_max: 10_000,
                 endpoints_max: 10_000,
-                requests_max: 6_000,
+                requests_max: 2_500,
                 connections_max: 12_000,
                 arrivals_per_s_max: u16::MAX,
                 idle_s_max: 30 * 60,

@@ -22,23 +22,40 @@ struct Account {
     total_bytes: usize,
     used_bytes: AtomicUsize,
     whole: Option<Budget>,
+    share: Share,
+}
+
+/// How much of its total an account may grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    All,
+    /// As much as the whole has left.
+    AsMuchAsIsLeft,
 }
 
 impl Budget {
     /// A budget of its own.
     #[must_use]
     pub fn new(total_bytes: usize) -> Self {
-        Self::with(total_bytes, None)
+        Self::with(total_bytes, None, Share::All)
     }
 
     /// A part of this budget, for one tenant or one session: what is taken from the part is taken from the whole too.
     #[must_use]
     pub fn part(&self, total_bytes: usize) -> Self {
-        Self::with(total_bytes, Some(self.clone()))
+        Self::with(total_bytes, Some(self.clone()), Share::All)
     }
 
-    fn with(total_bytes: usize, whole: Option<Self>) -> Self {
-        Self { account: Arc::new(Account { total_bytes, used_bytes: AtomicUsize::new(0), whole }) }
+    /// A part that may hold as much as the whole has left beside it: half of the whole while no other part holds anything,
+    /// a third each of two that take all they can, and so on. However many do, something is left for one more; and who
+    /// holds more than that gets nothing until the others have theirs.
+    #[must_use]
+    pub fn fair_part(&self) -> Self {
+        Self::with(self.total_bytes() / 2, Some(self.clone()), Share::AsMuchAsIsLeft)
+    }
+
+    fn with(total_bytes: usize, whole: Option<Self>, share: Share) -> Self {
+        Self { account: Arc::new(Account { total_bytes, used_bytes: AtomicUsize::new(0), whole, share }) }
     }
 
     /// All that may be granted.
@@ -53,26 +70,39 @@ impl Budget {
         self.account.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether no stream fits in it any more.
+    /// Whether no stream fits in it any more, not even as the first one of a [`Budget::fair_part`].
     #[must_use]
     pub fn is_used_up(&self) -> bool {
-        self.total_bytes().saturating_sub(self.used_bytes()) < STREAM_BYTES_RESERVED
+        self.left_bytes() < STREAM_BYTES_RESERVED.saturating_mul(2)
+    }
+
+    fn left_bytes(&self) -> usize {
+        self.total_bytes().saturating_sub(self.used_bytes())
+    }
+
+    /// What may be granted in all, if so much more is asked for now.
+    fn grantable_bytes(&self, more: usize) -> usize {
+        match (&self.account.whole, self.account.share) {
+            (Some(whole), Share::AsMuchAsIsLeft) => whole.left_bytes().saturating_sub(more),
+            _ => self.total_bytes(),
+        }
     }
 
     /// What a new stream needs, or `None` if it does not fit.
     pub(crate) fn admit(&self, bytes: usize) -> Option<Grant> {
-        let is_taken = self.take(bytes, |account| account.total_bytes);
+        let is_taken = self.take(bytes, |grantable| grantable);
         is_taken.then(|| Grant { budget: self.clone(), bytes })
     }
 
     /// Whether new streams will soon be refused.
     pub(crate) fn is_short(&self) -> bool {
-        let left = self.total_bytes().saturating_sub(self.used_bytes());
+        let left = self.grantable_bytes(0).saturating_sub(self.used_bytes());
         left < self.total_bytes() / 4 || self.account.whole.as_ref().is_some_and(Self::is_short)
     }
 
-    fn take(&self, bytes: usize, limit: fn(&Account) -> usize) -> bool {
-        let grown = |used: usize| used.checked_add(bytes).filter(|used| *used <= limit(&self.account));
+    fn take(&self, bytes: usize, limit: fn(usize) -> usize) -> bool {
+        let grantable = limit(self.grantable_bytes(bytes));
+        let grown = |used: usize| used.checked_add(bytes).filter(|used| *used <= grantable);
         let used = &self.account.used_bytes;
         if used.fetch_update(Ordering::AcqRel, Ordering::Acquire, grown).is_err() {
             return false;
@@ -102,7 +132,7 @@ pub(crate) struct Grant {
 impl Grant {
     /// Takes more, if that leaves enough for new streams.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
-        let is_taken = self.budget.take(bytes, |account| account.total_bytes / 2);
+        let is_taken = self.budget.take(bytes, |grantable| grantable / 2);
         if is_taken {
             self.bytes = self.bytes.saturating_add(bytes);
         }
@@ -170,6 +200,67 @@ mod tests {
     }
 
     #[test]
+    fn a_fair_part_holds_as_much_as_is_left() {
+        for (bytes, fits) in [(499, true), (500, true), (501, false)] {
+            let whole = Budget::new(1_000);
+            let alone = whole.fair_part();
+            assert_eq!(alone.admit(bytes).is_some(), fits, "{bytes}");
+            let held = alone.admit(500);
+            assert!(held.is_some() && alone.admit(1).is_none());
+            let second = whole.fair_part();
+            assert_eq!(second.admit(bytes / 2).is_some(), bytes / 2 <= 250, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn there_is_always_room_for_one_more_part() {
+        let whole = Budget::new(1_000_000);
+        let mut held = Vec::new();
+        for n in 0..8 {
+            let part = whole.fair_part();
+            let before = held.len();
+            while let Some(grant) = part.admit(1_000) {
+                held.push(grant);
+            }
+            assert!(held.len() > before, "nothing was left for {n}");
+        }
+        // Equal ones that come together get the same, and one more gets half of that.
+        let whole = Budget::new(1_000_000);
+        let parts: Vec<_> = (0..3).map(|_| whole.fair_part()).collect();
+        let mut held = Vec::new();
+        for _ in 0..1_000 {
+            held.extend(parts.iter().filter_map(|part| part.admit(1_000)));
+        }
+        let used: Vec<_> = parts.iter().map(|part| part.used_bytes() / 1_000).collect();
+        assert!(used.iter().all(|used| (248..=250).contains(used)), "{used:?}");
+        assert!(whole.fair_part().admit(120_000).is_some());
+    }
+
+    #[test]
+    fn who_holds_more_than_is_left_waits_until_others_have_theirs() {
+        let whole = Budget::new(1_000);
+        let (first, second) = (whole.fair_part(), whole.fair_part());
+        let mut held: Vec<_> = (0..50).map(|_| first.admit(10).unwrap()).collect();
+        assert!(first.admit(10).is_none());
+        let _others: Vec<_> = (0..25).map(|_| second.admit(10).unwrap()).collect();
+        // 490 of its own, and 260 are left: what it gives back it does not get again.
+        held.pop();
+        assert!(first.admit(10).is_none());
+        assert!(second.admit(5).is_some());
+        held.truncate(30);
+        assert!(first.admit(10).is_some());
+    }
+
+    #[test]
+    fn growth_of_a_fair_part_leaves_room_for_its_streams() {
+        for (bytes, fits) in [(333, true), (334, false)] {
+            let whole = Budget::new(1_000);
+            let grown = whole.fair_part().admit(0).is_some_and(|mut grant| grant.grow(bytes));
+            assert_eq!(grown, fits, "{bytes}");
+        }
+    }
+
+    #[test]
     fn what_shrinks_is_given_back_once() {
         let budget = Budget::new(1_000);
         let mut grant = budget.admit(0).unwrap();
@@ -185,13 +276,14 @@ mod tests {
     #[test]
     fn it_is_used_up_when_no_stream_fits() {
         for (left, used_up) in [
-            (STREAM_BYTES_RESERVED - 1, true),
-            (STREAM_BYTES_RESERVED, false),
-            (STREAM_BYTES_RESERVED + 1, false),
+            (2 * STREAM_BYTES_RESERVED - 1, true),
+            (2 * STREAM_BYTES_RESERVED, false),
+            (2 * STREAM_BYTES_RESERVED + 1, false),
         ] {
             let budget = Budget::new(1 << 20);
             let _held = budget.admit((1 << 20) - left);
             assert_eq!(budget.is_used_up(), used_up, "{left}");
+            assert_eq!(budget.fair_part().admit(STREAM_BYTES_RESERVED).is_none(), used_up, "{left}");
         }
     }
 

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use adit_domain::Hostname;
@@ -12,13 +12,18 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, watc
 use tokio::time::{Instant, sleep_until};
 
 use crate::limits::{
-    HELD_BYTES_MAX, HELD_ENDPOINTS_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX, HOLD_AGENT, REFUSED_LOOK,
+    HELD_BYTES_MAX, HELD_ENDPOINTS_MAX, HELD_FOR_UNKNOWN_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX,
+    HOLD_AGENT, REFUSED_LOOK,
 };
+use crate::places::{self, Places};
+use crate::share::TenantShare;
 
 /// The endpoints that are served here, and those that were until a moment ago.
 pub(crate) struct Holds {
     by_name: Mutex<HashMap<Hostname, Arc<Hold>>>,
     requests: Semaphore,
+    /// Of endpoints that nobody has served since the node began: whose they are is not known yet.
+    for_unknown: Arc<Places>,
     bytes: Arc<Semaphore>,
     began: Instant,
 }
@@ -27,6 +32,9 @@ pub(crate) struct Holds {
 pub(crate) struct Hold {
     serving: watch::Sender<Serving>,
     requests: Semaphore,
+    /// Whose it is, as soon as an agent said so. Kept as long as this: when the tenant's agents come back, who waits still
+    /// counts.
+    tenant: OnceLock<Arc<TenantShare>>,
     /// Whoever holds this asks for the upstream; the others wait for what comes of it.
     turn: Arc<Semaphore>,
     born: Instant,
@@ -58,8 +66,9 @@ pub(crate) struct Expired;
 
 /// A held request's place; it is free again when this is dropped.
 pub(crate) struct Place<'a> {
-    _of_node: SemaphorePermit<'a>,
-    _of_endpoint: SemaphorePermit<'a>,
+    _node: SemaphorePermit<'a>,
+    _tenant: places::Place,
+    _endpoint: SemaphorePermit<'a>,
 }
 
 impl Holds {
@@ -68,15 +77,19 @@ impl Holds {
         Self {
             by_name: Mutex::default(),
             requests: Semaphore::new(HELD_PER_NODE_MAX),
+            for_unknown: Places::new(HELD_FOR_UNKNOWN_MAX),
             bytes: Arc::new(Semaphore::new(HELD_BYTES_MAX)),
             began,
         }
     }
 
-    /// The endpoint, for the tunnel that is about to serve it.
-    pub(crate) fn enter(&self, hostname: &Hostname) -> Arc<Hold> {
+    /// The endpoint, for the tunnel of this tenant that is about to serve it.
+    pub(crate) fn enter(&self, hostname: &Hostname, tenant: &Arc<TenantShare>) -> Arc<Hold> {
         let now = Instant::now();
-        Arc::clone(self.lock().entry(hostname.clone()).or_insert_with(|| Hold::new(Serving::Bound, now)))
+        let mut by_name = self.lock();
+        let hold = by_name.entry(hostname.clone()).or_insert_with(|| Hold::new(Serving::Bound, now));
+        hold.tenant.get_or_init(|| Arc::clone(tenant));
+        Arc::clone(hold)
     }
 
     /// The last agent of an endpoint is gone without a word.
@@ -109,8 +122,9 @@ impl Holds {
     /// A place for one more request that waits.
     pub(crate) fn place<'a>(&'a self, hold: &'a Hold) -> Option<Place<'a>> {
         let of_node = self.requests.try_acquire().ok()?;
+        let of_tenant = hold.tenant.get().map_or(&self.for_unknown, |tenant| tenant.held()).take().ok()?;
         let of_endpoint = hold.requests.try_acquire().ok()?;
-        Some(Place { _of_node: of_node, _of_endpoint: of_endpoint })
+        Some(Place { _node: of_node, _tenant: of_tenant, _endpoint: of_endpoint })
     }
 
     /// Room for the bodies that are kept until they are known to be delivered, in bytes.
@@ -146,6 +160,7 @@ impl Hold {
         Arc::new(Self {
             serving: watch::Sender::new(serving),
             requests: Semaphore::new(HELD_PER_ENDPOINT_MAX),
+            tenant: OnceLock::new(),
             turn: Arc::new(Semaphore::new(1)),
             born,
             answered_ms: AtomicU64::new(0),

@@ -37,19 +37,16 @@ pub const CONNECTIONS_PER_TENANT_MAX: usize = 12_000;
 /// closed. Further ones are closed without a word.
 pub const CONNECTIONS_REFUSED_PER_TENANT_MAX: usize = 64;
 
-/// Share of the node's memory for streams, in hundredths, that one tenant's streams may hold: 1,260 streams, if nothing
-/// else is set. Whatever a tenant opens, three quarters are left for others.
-pub const STREAM_BYTES_PER_TENANT_PERCENT: usize = 25;
-
-/// Requests in flight to one tenant's endpoints, per node, whatever its plan says; further ones are answered with 503. As many streams fit in
-/// what the tenant may hold.
-pub const REQUESTS_PER_TENANT_MAX: usize = 1_250;
+/// Requests in flight to one tenant's endpoints, per node, whatever its plan says; further ones are answered with 503. As
+/// many streams fit in half of the node's memory for streams, which is what a tenant gets that is alone: the streams of
+/// each may hold as much as is left free. So there is room for one more tenant, however many take all that they can.
+pub const REQUESTS_PER_TENANT_MAX: usize = 2_500;
 
 /// Requests in flight to one endpoint, per node; further ones are answered with 503. More than one session carries, and
 /// not all that the tenant may have.
-pub const REQUESTS_PER_ENDPOINT_MAX: usize = 1_100;
+pub const REQUESTS_PER_ENDPOINT_MAX: usize = 2_000;
 
-/// Flows of datagrams to one endpoint: half of the streams that its tenant may hold. Datagrams of further visitors are
+/// Flows of datagrams to one endpoint: a quarter of the streams that a tenant may hold. Datagrams of further visitors are
 /// dropped.
 pub const FLOWS_PER_ENDPOINT_MAX: usize = 600;
 
@@ -233,6 +230,13 @@ pub const RESENDS_MAX: u32 = 32;
 
 /// Requests and connections that wait for one endpoint; further requests are told to come again, further connections cut.
 pub const HELD_PER_ENDPOINT_MAX: usize = 1_000;
+
+/// The same for all endpoints of one tenant, per node.
+pub const HELD_PER_TENANT_MAX: usize = 1_250;
+
+/// The same after a restart of the node for all endpoints which no agent has served since: nobody knows yet whose those are.
+/// Half of the places stay for tenants whose agents have been here.
+pub const HELD_FOR_UNKNOWN_MAX: usize = 2_500;
 
 /// The same on one node, whatever they wait for.
 pub const HELD_PER_NODE_MAX: usize = 5_000;

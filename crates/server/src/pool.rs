@@ -118,7 +118,7 @@ mod tests {
     /// A pool into which `n` open connections were put. They stay open as long as the second value lives.
     async fn pool_of(n: usize) -> (Pool, Vec<impl Sized>) {
         let (pool, mut open) = (Pool::default(), Vec::new());
-        let hold = Holds::new(tokio::time::Instant::now()).enter(&Hostname::parse("a.example").unwrap());
+        let hold = Holds::new(Instant::now()).after_restart(&Hostname::parse("a.example").unwrap()).unwrap();
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);
             let sender = client::handshake(ours, ClientLimits::default()).await.unwrap();

@@ -14,8 +14,8 @@ use thiserror::Error;
 use crate::flow::Flow;
 use crate::limits::{
     CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
-    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
-    REQUESTS_PER_TENANT_MAX, STREAM_BYTES_PER_TENANT_PERCENT,
+    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
+    REQUESTS_PER_TENANT_MAX,
 };
 use crate::places::{NoPlace, Place, Places};
 
@@ -30,6 +30,8 @@ pub(crate) struct TenantShare {
     /// Connections that are only told that there is no place.
     refused: Arc<Places>,
     requests: Arc<Places>,
+    /// Requests that wait for an agent or its upstream.
+    held: Arc<Places>,
     new_connections: Flow,
     new_requests: Flow,
     /// Requests that are refused and leave their connection open.
@@ -92,6 +94,7 @@ impl TenantShare {
             connections: none(),
             refused: Places::new(CONNECTIONS_REFUSED_PER_TENANT_MAX),
             requests: none(),
+            held: Places::new(HELD_PER_TENANT_MAX),
             new_connections: Flow::new(),
             new_requests: Flow::new(),
             refusals: Flow::new(),
@@ -132,6 +135,11 @@ impl TenantShare {
     /// Memory for the streams of all the tenant's sessions.
     pub(crate) fn streams(&self) -> Budget {
         self.streams.clone()
+    }
+
+    /// Places for requests that wait for an agent or its upstream.
+    pub(crate) fn held(&self) -> &Arc<Places> {
+        &self.held
     }
 
     /// A place for one more agent session.
@@ -227,7 +235,7 @@ impl Shares {
         Self { tenants: Mutex::default(), streams }
     }
 
-    /// Whether the node has no memory for one more stream, whoever's.
+    /// Whether the node has no memory for one more stream, not even of a tenant that has none.
     pub(crate) fn are_used_up(&self) -> bool {
         self.streams.is_used_up()
     }
@@ -246,8 +254,7 @@ impl Shares {
         }
         // Asked for at each session, so the map holds those that are here, and those that left since the last new one.
         tenants.retain(|_, share| share.strong_count() > 0);
-        let stream_bytes = self.streams.total_bytes().saturating_mul(STREAM_BYTES_PER_TENANT_PERCENT) / 100;
-        let share = Arc::new(TenantShare::new(self.streams.part(stream_bytes)));
+        let share = Arc::new(TenantShare::new(self.streams.fair_part()));
         tenants.insert(tenant, Arc::downgrade(&share));
         share
     }

@@ -157,12 +157,8 @@ impl AgentSession {
             Frame::Bind(bind) => self.bind(control, bind).await,
             Frame::Unbind(unbind) => {
                 let Some(given_back) = self.holdings.unbind(&unbind) else { return Ok(()) };
-                let confirmed = tell(control, Frame::Unbind(unbind)).await;
-                self.holdings.release(&given_back).await;
-                confirmed
-            }
-            Frame::Refresh { request } => {
-                tell(control, self.standing.refresh(&self.node, request).await).await
+                self.releases.start(&self.node, given_back);
+                tell(control, Frame::Unbind(unbind)).await
             }
             Frame::Goodbye { .. } => {
                 self.holdings.unbind_all().await;

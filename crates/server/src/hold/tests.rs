@@ -12,14 +12,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use adit_domain::Hostname;
+use adit_domain::id::TenantId;
+use adit_domain::{Hostname, Plan};
+use adit_mux::Budget;
 use tokio::time::{Instant, advance};
 
-use super::{Came, Expired, Hold, Holds};
+use super::{Came, Expired, Hold, Holds, Place};
 use crate::limits::{
-    HELD_ENDPOINTS_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX, HOLD_AGENT, HOLD_REFUSED, HOLD_TOTAL,
-    REFUSED_LOOK, UPSTREAM_UP_AGE,
+    HELD_ENDPOINTS_MAX, HELD_FOR_UNKNOWN_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX, HELD_PER_TENANT_MAX,
+    HOLD_AGENT, HOLD_REFUSED, HOLD_TOTAL, REFUSED_LOOK, UPSTREAM_UP_AGE,
 };
+use crate::share::{Shares, TenantShare};
+use crate::stub::capability;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -27,10 +31,14 @@ fn name(n: usize) -> Hostname {
     Hostname::parse(&format!("n{n}.example")).unwrap()
 }
 
+fn tenant() -> Arc<TenantShare> {
+    Shares::new(Budget::new(0)).of(&capability(TenantId::new(), Plan::default().limits()))
+}
+
 /// A node and an endpoint that is served on it.
 fn served() -> (Holds, Arc<Hold>) {
     let holds = Holds::new(Instant::now());
-    let hold = holds.enter(&name(0));
+    let hold = holds.enter(&name(0), &tenant());
     hold.bound();
     (holds, hold)
 }
@@ -169,23 +177,65 @@ async fn an_upstream_answered_lately_or_it_did_not() {
     }
 }
 
+/// As many places as these give, over and over, until none gives one.
+fn all_places<'a>(holds: &'a Holds, of: &'a [Arc<Hold>]) -> Vec<Place<'a>> {
+    of.iter().flat_map(|hold| std::iter::from_fn(|| holds.place(hold))).collect()
+}
+
+/// So many endpoints of one tenant.
+fn endpoints(holds: &Holds, tenant: &Arc<TenantShare>, names: std::ops::Range<usize>) -> Vec<Arc<Hold>> {
+    names.map(|n| holds.enter(&name(n), tenant)).collect()
+}
+
 #[tokio::test]
-async fn so_many_wait_for_one_endpoint_and_so_many_on_a_node() {
+async fn so_many_wait_for_one_endpoint() {
     let holds = Holds::new(Instant::now());
-    let hold = holds.enter(&name(0));
+    let hold = holds.enter(&name(0), &tenant());
     let mut places: Vec<_> = (0..HELD_PER_ENDPOINT_MAX - 1).map(|_| holds.place(&hold).unwrap()).collect();
     places.push(holds.place(&hold).unwrap());
     assert!(holds.place(&hold).is_none());
     places.pop();
     assert!(holds.place(&hold).is_some());
-    drop(places);
+}
 
-    let of: Vec<_> = (0..=HELD_PER_NODE_MAX / HELD_PER_ENDPOINT_MAX).map(|n| holds.enter(&name(n))).collect();
-    let mut places: Vec<_> =
-        (0..HELD_PER_NODE_MAX).map(|n| holds.place(&of[n / HELD_PER_ENDPOINT_MAX]).unwrap()).collect();
+#[tokio::test]
+async fn so_many_wait_for_one_tenant_and_others_do_not_notice() {
+    let (holds, greedy) = (Holds::new(Instant::now()), tenant());
+    let of_greedy = endpoints(&holds, &greedy, 0..10);
+    let mut places = all_places(&holds, &of_greedy);
+    assert_eq!(places.len(), HELD_PER_TENANT_MAX);
+    let neighbour = holds.enter(&name(10), &tenant());
+    assert!(holds.place(&neighbour).is_some());
+    // Its agents come back, and those who wait are still there.
+    let again = holds.enter(&name(5), &tenant());
+    assert!(holds.place(&again).is_none());
+    places.pop();
+    assert!(holds.place(&again).is_some());
+}
+
+#[tokio::test]
+async fn so_many_wait_on_a_node() {
+    let holds = Holds::new(Instant::now());
+    let of: Vec<_> =
+        (0..=HELD_PER_NODE_MAX / HELD_PER_ENDPOINT_MAX).map(|n| holds.enter(&name(n), &tenant())).collect();
+    let mut places = all_places(&holds, &of);
+    assert_eq!(places.len(), HELD_PER_NODE_MAX);
     assert!(holds.place(of.last().unwrap()).is_none());
     places.pop();
     assert!(holds.place(of.last().unwrap()).is_some());
+}
+
+#[tokio::test]
+async fn endpoints_of_nobody_known_leave_places_for_the_others() {
+    let holds = Holds::new(Instant::now());
+    let unknown: Vec<_> = (0..10).map(|n| holds.after_restart(&name(n)).unwrap()).collect();
+    let places = all_places(&holds, &unknown);
+    assert_eq!(places.len(), HELD_FOR_UNKNOWN_MAX);
+    assert!(holds.place(&holds.enter(&name(10), &tenant())).is_some());
+    // An agent comes: from now on it is known whose it is.
+    assert!(holds.place(&unknown[9]).is_none());
+    holds.enter(&name(9), &tenant());
+    assert!(holds.place(&unknown[9]).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -213,7 +263,7 @@ async fn so_many_endpoints_are_waited_for_after_a_restart() {
 #[tokio::test(start_paused = true)]
 async fn what_is_over_is_forgotten() {
     let (holds, hold) = served();
-    let _other = holds.enter(&name(1));
+    let _other = holds.enter(&name(1), &tenant());
     holds.released(&name(0));
     advance(HOLD_AGENT - SECOND).await;
     holds.sweep(Instant::now());

@@ -59,6 +59,7 @@ fn join(node: &Arc<Node>) -> Upstream {
     drop((tasks.spawn("node", driver.run()), tasks.spawn("agent", agents_driver.run())));
     let (commands, orders) = Commands::channel(session.clone());
     let instance = InstanceId::new();
+    let tenant = node.shares.of(&capability(TenantId::new(), Plan::default().limits()));
     let tunnel = Tunnel {
         session_id: SessionId::new(),
         instance,
@@ -67,8 +68,8 @@ fn join(node: &Arc<Node>) -> Upstream {
         commands,
         pool: Pool::default(),
         meter: Arc::default(),
-        share: EndpointShare::new(node.shares.of(&capability(TenantId::new(), Plan::default().limits()))),
-        hold: Holds::new(Instant::now()).enter(&claimed().hostname),
+        hold: Holds::new(Instant::now()).enter(&claimed().hostname, &tenant),
+        share: EndpointShare::new(tenant),
         manner: Manner::default(),
     };
     node.routes.bind(&claimed(), Arc::new(tunnel)).unwrap();

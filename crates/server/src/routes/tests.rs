@@ -15,7 +15,7 @@ use crate::limits::{MEMBERS_MAX, TUNNELS_PER_MEMBER_MAX};
 use crate::manner::Manner;
 use crate::pool::Pool;
 use crate::registry::Commands;
-use crate::share::{EndpointShare, Shares};
+use crate::share::{EndpointShare, Shares, TenantShare};
 use crate::sticky::Mark;
 use crate::stub::capability;
 use crate::tunnel::Tunnel;
@@ -34,10 +34,9 @@ fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, im
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
     let (commands, orders) = Commands::channel(session.clone());
     let session_id = SessionId::new();
-    let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap());
-    let limits = Plan::default().limits();
-    let share = Shares::new(adit_mux::Budget::new(1 << 30)).of(&capability(TenantId::new(), limits));
-    let share = EndpointShare::new(share);
+    let tenant = tenant();
+    let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap(), &tenant);
+    let share = EndpointShare::new(tenant);
     let tunnel = Tunnel {
         session_id,
         instance,
@@ -51,6 +50,11 @@ fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, im
         manner: Manner::default(),
     };
     (Arc::new(tunnel), (theirs, control, driver, orders))
+}
+
+fn tenant() -> Arc<TenantShare> {
+    let limits = Plan::default().limits();
+    Shares::new(adit_mux::Budget::new(1 << 30)).of(&capability(TenantId::new(), limits))
 }
 
 fn claimed(endpoint: EndpointId, epoch: u64) -> Claimed {
@@ -226,7 +230,7 @@ async fn who_waits_hears_last_what_happened_last() {
     let (holds, routes, endpoint) = (Holds::new(Instant::now()), Routes::default(), EndpointId::new());
     let (claimed, in_an_hour) = (claimed(endpoint, 1), Instant::now() + Duration::from_hours(1));
     for _ in 0..500 {
-        let hold = holds.enter(&claimed.hostname);
+        let hold = holds.enter(&claimed.hostname, &tenant());
         let on_hold = |(tunnel, alive): (Arc<Tunnel>, _)| {
             let tunnel = Arc::into_inner(tunnel).unwrap();
             (Arc::new(Tunnel { hold: Arc::clone(&hold), ..tunnel }), alive)

@@ -34,7 +34,7 @@ fn shares() -> Shares {
 #[test]
 fn the_streams_of_a_tenant_fit_its_requests_and_not_those_of_the_node() {
     let bytes = shares().of(&with(WIDEST)).streams().total_bytes();
-    assert!(bytes <= STREAM_BYTES_MAX / 4);
+    assert!(bytes <= STREAM_BYTES_MAX / 2);
     assert!(bytes >= REQUESTS_PER_TENANT_MAX * STREAM_BYTES_RESERVED);
     const { assert!(REQUESTS_PER_TENANT_MAX > REQUESTS_PER_ENDPOINT_MAX) }
     const { assert!(REQUESTS_PER_ENDPOINT_MAX > STREAMS_MAX) }

@@ -23,7 +23,7 @@ use crate::trace::Trace;
 use crate::visitor::next::Kept;
 
 fn trace() -> Arc<Trace> {
-    let hold = Holds::new(Instant::now()).enter(&Hostname::parse("a.example").unwrap());
+    let hold = Holds::new(Instant::now()).after_restart(&Hostname::parse("a.example").unwrap()).unwrap();
     Arc::new(Trace::new(hold))
 }
 
