@@ -3,6 +3,7 @@
 mod claims;
 mod holdings;
 mod preface;
+mod releases;
 mod session;
 mod standing;
 

@@ -184,6 +184,16 @@ pub const SILENT_AFTER: Duration = Duration::from_secs(3);
 /// How often a request that waits for its agent looks whether that has fallen silent.
 pub const SILENCE_LOOK: Duration = Duration::from_millis(500);
 
+/// Binds that one session may ask for at once: each costs a question to the directory and a look at all routes.
+pub const BINDS_BURST: u32 = 128;
+
+/// Time after which a session may ask for one more; sooner it is told to try later.
+pub const BINDS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Endpoints that one session has given back and whose release waits for the directory; of further ones it is not told,
+/// and whoever claims them takes them over.
+pub const RELEASES_IN_FLIGHT_MAX: usize = BINDS_PER_SESSION_MAX;
+
 /// Claims of one session that wait for the directory at once; further binds are told to try later.
 pub const CLAIMS_IN_FLIGHT_MAX: usize = 16;
 

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, SessionId};
 use adit_wire::control::{Unbind, UnbindReason};
-use tokio::time::timeout;
 
 use crate::hold::Holds;
-use crate::limits::CLAIM_DEADLINE;
 use crate::node::Node;
 use crate::registry::Loss;
 use crate::serving::{self, Lost};
@@ -56,11 +54,10 @@ impl Holdings {
         Some(self.end([claimed]))
     }
 
-    /// The agent wants none of them any longer.
-    pub(super) async fn unbind_all(&mut self) {
+    /// The agent wants none of them any longer. Returns what is to be released then.
+    pub(super) fn unbind_all(&mut self) -> Vec<Claimed> {
         let bound = std::mem::take(&mut self.bound);
-        let given_back = self.end(bound.into_values());
-        self.release(&given_back).await;
+        self.end(bound.into_values())
     }
 
     /// Whether a loss concerns this session, which then serves that endpoint no more.
@@ -90,22 +87,6 @@ impl Holdings {
     fn end(&self, claimed: impl IntoIterator<Item = Claimed>) -> Vec<Claimed> {
         let was_last = |claimed: &Claimed| serving::end(&self.node, claimed, self.session, Holds::released);
         claimed.into_iter().filter(was_last).collect()
-    }
-
-    /// Tells the directory that these are not served.
-    pub(super) async fn release(&self, claimed: &[Claimed]) {
-        let released = async {
-            for claimed in claimed {
-                let Claimed { endpoint, hostname, epoch, .. } = claimed;
-                self.node.resumable.given_back(claimed);
-                if let Err(error) = self.node.directory.release(*endpoint, *epoch).await {
-                    tracing::warn!(%error, %hostname, "an endpoint was not released");
-                }
-            }
-        };
-        if timeout(CLAIM_DEADLINE, released).await.is_err() {
-            tracing::warn!(session = %self.session, "endpoints were not released in time");
-        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use adit_authority::Claimed;
 use adit_domain::id::{InstanceId, SessionId};
 use adit_mux::{Control, Session};
+use adit_net::rate::{Pace, Rate};
 use adit_process::shutdown::Phase;
 use adit_wire::capability::Scope;
 use adit_wire::control::{Bind, BindRefusal, Bound, DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
@@ -17,9 +18,12 @@ use tokio::time::{Instant, timeout};
 use super::claims::{self, Busy, Claims, Outcome};
 use super::holdings::Holdings;
 use super::preface;
+use super::releases::Releases;
 use super::standing::Standing;
 use crate::hold::Holds;
-use crate::limits::{BINDS_PER_SESSION_MAX, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE};
+use crate::limits::{
+    BINDS_BURST, BINDS_INTERVAL, BINDS_PER_SESSION_MAX, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE,
+};
 use crate::manner::{Manner, NoHost};
 use crate::node::{Node, millis};
 use crate::places::NoPlace;
@@ -63,11 +67,15 @@ where
         session,
         commands,
         holdings: Holdings::new(Arc::clone(&node), id),
+        binds: Pace::new(Rate { burst: BINDS_BURST, interval: BINDS_INTERVAL }),
         claims: Claims::default(),
+        releases: Releases::default(),
         node: Arc::clone(&node),
     };
     let ended = agent.live(control, orders).await;
     agent.session.close(ended);
+    agent.holdings.leave(Holds::vanished);
+    agent.releases.finish().await;
     drop((agent, entered));
     let reason = driver.await.map_or_else(|failed| failed.to_string(), |reason| reason.to_string());
     tracing::info!(session = %id, ended, reason, "agent disconnected");
@@ -82,7 +90,9 @@ struct AgentSession {
     session: Session,
     commands: Commands,
     holdings: Holdings,
+    binds: Pace,
     claims: Claims,
+    releases: Releases,
 }
 
 /// Whether the loop goes on, or why it ends.
@@ -112,12 +122,15 @@ impl AgentSession {
         let mut drain_told = false;
         let mut worn_out_at = None;
         loop {
+            let expires = self.standing.expires;
             let step = tokio::select! {
                 frame = control.recv() => match frame {
                     Ok(frame) => self.hear(control, frame).await,
                     Err(_) => Err("connection ended"),
                 },
                 outcome = self.claims.next() => self.settle(control, outcome).await,
+                () = self.releases.next() => Ok(()),
+                refreshed = self.standing.refreshed(&self.node) => tell(control, refreshed).await,
                 loss = losses.recv() => match loss {
                     Some(loss) => self.give_way(control, loss).await,
                     None => Err("commands ended"),
@@ -137,7 +150,7 @@ impl AgentSession {
                     let _ = tell(control, goodbye(GoodbyeReason::WornOut)).await;
                     Err("worn out")
                 }
-                () = tokio::time::sleep_until(self.standing.expires) => {
+                () = tokio::time::sleep_until(expires) => {
                     let _ = tell(control, goodbye(GoodbyeReason::CapabilityExpired)).await;
                     Err("capability expired")
                 }
@@ -160,8 +173,12 @@ impl AgentSession {
                 self.releases.start(&self.node, given_back);
                 tell(control, Frame::Unbind(unbind)).await
             }
+            Frame::Refresh { request } => match self.standing.refresh(&self.node, request) {
+                None => Ok(()),
+                Some(refused) => tell(control, refused).await,
+            },
             Frame::Goodbye { .. } => {
-                self.holdings.unbind_all().await;
+                self.releases.start(&self.node, self.holdings.unbind_all());
                 Err("agent said goodbye")
             }
             // Frames that only a node sends carry no meaning here.
@@ -196,6 +213,9 @@ impl AgentSession {
         if self.node.shutdown.phase() > Phase::Running {
             return Err((BindRefusal::TryLater, "the node is shutting down"));
         }
+        if self.binds.take(std::time::Instant::now()).is_err() {
+            return Err((BindRefusal::TryLater, "too many binds in a short time"));
+        }
         let endpoints_max = BINDS_PER_SESSION_MAX.min(self.standing.share.endpoints_max());
         if self.holdings.len() >= endpoints_max {
             return Err((BindRefusal::LimitReached, "too many endpoints on one session"));
@@ -221,7 +241,7 @@ impl AgentSession {
             let message = "the node counts as many endpoints as it can";
             return tell(control, claims::refused(request, BindRefusal::TryLater, message)).await;
         };
-        let hold = self.node.holds.enter(&claimed.hostname);
+        let hold = self.node.holds.enter(&claimed.hostname, &self.standing.share);
         let tunnel = Arc::new(Tunnel {
             session_id: self.id,
             instance: self.instance,
@@ -243,7 +263,7 @@ impl AgentSession {
                     // The next claim gets an epoch of its own.
                     BindError::Full | BindError::Ambiguous => BindRefusal::TryLater,
                     BindError::NoPlace(NoPlace) => {
-                        self.holdings.release(&[claimed]).await;
+                        self.releases.start(&self.node, vec![claimed]);
                         BindRefusal::LimitReached
                     }
                 };

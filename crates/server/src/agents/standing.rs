@@ -1,13 +1,16 @@
 //! What a session stands on: its capability, and for how long.
 
+use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use adit_authority::RefreshError;
 use adit_domain::id::SessionId;
 use adit_net::rate::{Pace, Rate, TooOften};
-use adit_wire::capability::Capability;
+use adit_wire::capability::{Capability, SignedCapability};
 use adit_wire::control::Frame;
 use adit_wire::preface::Status;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use crate::limits::{CLAIM_DEADLINE, REFRESHES_BURST, REFRESHES_INTERVAL, RETRY_AFTER};
@@ -25,7 +28,12 @@ pub(super) struct Standing {
     /// What the tenant may use on this node.
     pub(super) share: Arc<TenantShare>,
     refreshes: Pace,
+    /// The refresh that waits for the control plane, and which one it is for the agent.
+    refreshing: Option<(u32, Asked)>,
 }
+
+/// What the control plane says, or that it said nothing in time.
+type Asked = Pin<Box<dyn Future<Output = Result<Result<SignedCapability, RefreshError>, Elapsed>> + Send>>;
 
 impl Standing {
     pub(super) fn new(
@@ -35,17 +43,36 @@ impl Standing {
         (capability, share): (Capability, Arc<TenantShare>),
     ) -> Self {
         let refreshes = Pace::new(Rate { burst: REFRESHES_BURST, interval: REFRESHES_INTERVAL });
-        Self { session, commands, expires: expiry(node, &capability), capability, share, refreshes }
+        let expires = expiry(node, &capability);
+        Self { session, commands, capability, expires, share, refreshes, refreshing: None }
     }
 
-    /// Asks for a new capability, and returns what the agent is told.
-    pub(super) async fn refresh(&mut self, node: &Node, request: u32) -> Frame {
-        if let Err(TooOften(wait)) = self.refreshes.take(std::time::Instant::now()) {
+    /// Asks for a new capability. What comes of it is for [`Standing::refreshed`] to say: a control plane that is slow keeps
+    /// nothing else of the session waiting. Returns what the agent is told that asks too often, or has not been answered yet.
+    pub(super) fn refresh(&mut self, node: &Arc<Node>, request: u32) -> Option<Frame> {
+        let refused = |wait| {
             let (status, retry_after_ms) = (Status::RateLimited, millis(wait));
-            return Frame::RefreshRefused { request, status, retry_after_ms };
+            Frame::RefreshRefused { request, status, retry_after_ms }
+        };
+        if self.refreshing.is_some() {
+            return Some(refused(RETRY_AFTER));
         }
+        if let Err(TooOften(wait)) = self.refreshes.take(std::time::Instant::now()) {
+            return Some(refused(wait));
+        }
+        let (node, capability) = (Arc::clone(node), self.capability.clone());
+        let asked = async move { timeout(CLAIM_DEADLINE, node.admission.refresh(&capability)).await };
+        self.refreshing = Some((request, Box::pin(asked)));
+        None
+    }
+
+    /// What the agent is told that has asked; waits for ever while none has.
+    pub(super) async fn refreshed(&mut self, node: &Node) -> Frame {
+        let Some((request, asked)) = &mut self.refreshing else { return pending().await };
+        let (request, answer) = (*request, asked.await);
+        self.refreshing = None;
         let refused = |status| Frame::RefreshRefused { request, status, retry_after_ms: millis(RETRY_AFTER) };
-        match timeout(CLAIM_DEADLINE, node.admission.refresh(&self.capability)).await {
+        match answer {
             Ok(Ok(capability)) => {
                 if let Ok(renewed) = node.trust.verify(&capability, node.now()) {
                     self.renew(node, renewed);

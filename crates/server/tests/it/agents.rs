@@ -272,6 +272,9 @@ async fn an_endpoint_is_given_back_with_its_last_session() {
     assert_eq!(node.authority.released(), []);
     second.control.send(&goodbye).await.unwrap();
     assert!(second.control.recv().await.is_err());
+    while node.authority.released().is_empty() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(node.authority.released(), [bound.endpoint]);
 }
 

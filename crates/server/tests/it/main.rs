@@ -18,3 +18,4 @@ mod reuse;
 mod sessions;
 mod shares;
 mod support;
+mod slow;

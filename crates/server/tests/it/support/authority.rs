@@ -27,6 +27,8 @@ pub struct Authority {
     pub asked: Notify,
     /// Refreshes are never answered.
     pub refreshes_hang: AtomicBool,
+    /// Releases are never answered.
+    pub releases_hang: AtomicBool,
     /// What every tenant bought.
     limits: Mutex<PlanLimits>,
     /// What is asked next has a mistake in it.
@@ -75,6 +77,7 @@ impl Authority {
             refreshing: Notify::new(),
             asked: Notify::new(),
             refreshes_hang: AtomicBool::new(false),
+            releases_hang: AtomicBool::new(false),
             panics: Panics::default(),
             limits: Mutex::new(LIMITS),
             is_away: AtomicBool::new(false),
@@ -167,7 +170,12 @@ impl Directory for Authority {
 
     fn release(&self, endpoint: EndpointId, _: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
         self.state().released.push(endpoint);
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            if self.releases_hang.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            Ok(())
+        })
     }
 
     fn renew(&self, _: EndpointId, _: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
