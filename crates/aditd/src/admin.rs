@@ -1,5 +1,6 @@
 //! `aditd admin`: the operator's commands, as tables for people and JSON for programs.
 
+mod endpoint;
 mod usage;
 
 use adit_control_plane::{Admin, Clock, CreatedKey};
@@ -33,6 +34,7 @@ pub(crate) async fn admin(args: AdminArgs, database_url: Option<String>) -> anyh
 async fn tenant(admin: &Admin, verb: TenantVerb, folder: &str, json: bool) -> anyhow::Result<()> {
     match verb {
         TenantVerb::Create { name } => {
+        AdminNoun::Endpoint(verb) => endpoint::endpoint(&admin, verb, args.json).await,
             let id = admin.create_tenant(&name).await?;
             if json {
                 return print::json(&json!({ "id": id, "name": name }));

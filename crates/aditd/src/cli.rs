@@ -44,7 +44,7 @@ pub(crate) enum Command {
     /// Run everything in one process: control plane and node.
     #[command(arg_required_else_help = true, after_help = FIRST_LOOK)]
     Up(UpArgs),
-    /// Look after tenants and keys of this installation.
+    /// Look after tenants, keys and endpoints of this installation.
     Admin(AdminArgs),
 }
 
@@ -140,6 +140,9 @@ pub(crate) enum AdminNoun {
     /// Capabilities: what API keys were exchanged for.
     #[command(subcommand)]
     Capability(CapabilityVerb),
+    /// Endpoints: the public addresses that tenants have.
+    #[command(subcommand)]
+    Endpoint(EndpointVerb),
     /// Show what endpoints carried: requests, connections and bytes.
     Usage(UsageArgs),
 }
@@ -211,5 +214,20 @@ pub(crate) enum CapabilityVerb {
     Revoke {
         /// The capability's id, as `list` shows it.
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EndpointVerb {
+    /// List endpoints, served or not.
+    List {
+        /// Of this tenant only.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+    /// Remove an endpoint. Its agents are told within seconds; the name stays its tenant's, who can take it again.
+    Remove {
+        /// Its host name, as `list` shows it.
+        name: String,
     },
 }

@@ -85,6 +85,13 @@ pub enum Change {
     CapabilityRevoked(CapabilityId),
     /// The tenant was suspended: all its sessions end now.
     TenantSuspended(TenantId),
+    /// The endpoint was removed: whoever serves it in an epoch before this one ends to.
+    EndpointRemoved {
+        /// Which.
+        endpoint: EndpointId,
+        /// The first epoch in which it may be served again.
+        epoch: Epoch,
+    },
 }
 
 /// A request to serve an endpoint.

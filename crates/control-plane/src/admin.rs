@@ -1,13 +1,13 @@
-//! What the operator does at the machine itself: tenants, API keys, capabilities, usage.
+//! What the operator does at the machine itself: tenants, API keys, capabilities, endpoints, usage.
 
 use std::time::Duration;
 
 use adit_domain::access::{Action, Actor, Denied, Permit, Resource, authorize};
 use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
-use adit_domain::{ApiKey, Plan, Rights};
+use adit_domain::{ApiKey, Hostname, Plan, Rights};
 use adit_store::{
-    ApiKeyRecord, CapabilityRecord, CreateTenantError, NewApiKey, Revocation, Store, StoreError, Tenant,
-    UsageRecord,
+    ApiKeyRecord, CapabilityRecord, CreateTenantError, EndpointRecord, NewApiKey, Revocation, Store,
+    StoreError, Tenant, UsageRecord,
 };
 use thiserror::Error;
 
@@ -51,6 +51,15 @@ pub struct TenantUsage {
     pub rows: Vec<UsageRecord>,
 }
 
+/// The endpoints of a tenant.
+#[derive(Debug)]
+pub struct TenantEndpoints {
+    /// The tenant's name.
+    pub tenant: String,
+    /// What it has.
+    pub endpoints: Vec<EndpointRecord>,
+}
+
 /// Why an operation was not done.
 #[derive(Debug, Error)]
 pub enum AdminError {
@@ -63,6 +72,9 @@ pub enum AdminError {
     /// There is no such tenant.
     #[error("there is no tenant named {0}")]
     TenantUnknown(String),
+    /// There is no such endpoint.
+    #[error("there is no endpoint named {0}: `aditd admin endpoint list` shows them with their whole names")]
+    EndpointUnknown(String),
     /// The operating system has no randomness to give.
     #[error("cannot make an API key")]
     Randomness(#[from] getrandom::Error),
@@ -190,10 +202,7 @@ impl Admin {
         days: u32,
         grouping: Grouping,
     ) -> Result<Vec<TenantUsage>, AdminError> {
-        let tenants = match tenant {
-            Some(name) => vec![(self.tenant(name).await?, name.to_owned())],
-            None => self.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.name)).collect(),
-        };
+        let tenants = self.one_or_all(tenant).await?;
         let since = self.clock.now().minus(DAY.saturating_mul(days));
         let mut all = Vec::with_capacity(tenants.len());
         for (id, tenant) in tenants {
@@ -206,6 +215,41 @@ impl Admin {
             all.push(TenantUsage { tenant, rows });
         }
         Ok(all)
+    }
+
+    /// What endpoints there are, of one tenant or of all.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn endpoints(&self, tenant: Option<&str>) -> Result<Vec<TenantEndpoints>, AdminError> {
+        let tenants = self.one_or_all(tenant).await?;
+        let mut all = Vec::with_capacity(tenants.len());
+        for (id, tenant) in tenants {
+            let endpoints = self.store.endpoints().list(&manage_endpoints(id)?).await?;
+            all.push(TenantEndpoints { tenant, endpoints });
+        }
+        Ok(all)
+    }
+
+    /// Removes the endpoint with this host name. Whoever serves it is told within 5 s, and does not come back to it; the
+    /// name stays its tenant's, who can reserve it again.
+    ///
+    /// # Errors
+    /// See [`AdminError`].
+    pub async fn remove_endpoint(&self, hostname: &str) -> Result<(), AdminError> {
+        let unknown = || AdminError::EndpointUnknown(hostname.to_owned());
+        let name = Hostname::parse(hostname).map_err(|_| unknown())?;
+        let endpoints = self.store.endpoints();
+        let tenant = endpoints.owner(&installation()?, &name).await?.ok_or_else(unknown)?;
+        let is_removed = endpoints.remove(&manage_endpoints(tenant)?, &name, self.clock.now()).await?;
+        if is_removed { Ok(()) } else { Err(unknown()) }
+    }
+
+    async fn one_or_all(&self, tenant: Option<&str>) -> Result<Vec<(TenantId, String)>, AdminError> {
+        Ok(match tenant {
+            Some(name) => vec![(self.tenant(name).await?, name.to_owned())],
+            None => self.tenants().await?.into_iter().map(|tenant| (tenant.id, tenant.name)).collect(),
+        })
     }
 
     async fn tenant(&self, name: &str) -> Result<TenantId, AdminError> {
@@ -229,4 +273,8 @@ fn installation() -> Result<Permit, Denied> {
 
 fn manage(tenant: TenantId) -> Result<Permit, Denied> {
     authorize(&Actor::Operator, Action::ManageKeys, &Resource::Tenant(tenant))
+}
+
+fn manage_endpoints(tenant: TenantId) -> Result<Permit, Denied> {
+    authorize(&Actor::Operator, Action::ManageEndpoints, &Resource::Tenant(tenant))
 }

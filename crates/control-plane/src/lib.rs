@@ -23,7 +23,7 @@ use std::sync::Arc;
 use adit_domain::Timestamp;
 use adit_store::Store;
 
-pub use admin::{Admin, AdminError, CreatedKey, Grouping, TenantUsage};
+pub use admin::{Admin, AdminError, CreatedKey, Grouping, TenantEndpoints, TenantUsage};
 pub use housekeeping::History;
 pub use mint::{MintError, StartError};
 pub use settings::{Clock, Settings};

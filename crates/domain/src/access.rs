@@ -38,17 +38,20 @@ pub enum Action {
     ReserveEndpoint,
     /// See what a tenant's endpoints carried.
     ReadUsage,
+    /// See which endpoints a tenant has, and remove them.
+    ManageEndpoints,
 }
 
 impl Action {
     /// Every action, for tests that walk the whole matrix.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::CreateTenant,
         Self::ManageKeys,
         Self::IssueCapability,
         Self::BindEndpoint,
         Self::ReserveEndpoint,
         Self::ReadUsage,
+        Self::ManageEndpoints,
     ];
 }
 
@@ -97,14 +100,19 @@ pub struct Denied;
 pub fn authorize(actor: &Actor, action: Action, resource: &Resource) -> Result<Permit, Denied> {
     let allowed = match (*actor, *resource) {
         (Actor::Operator, Resource::Installation) => action == Action::CreateTenant,
-        (Actor::Operator, Resource::Tenant(_)) => matches!(action, Action::ManageKeys | Action::ReadUsage),
+        (Actor::Operator, Resource::Tenant(_)) => {
+            matches!(action, Action::ManageKeys | Action::ReadUsage | Action::ManageEndpoints)
+        }
         (Actor::Agent { tenant, rights, .. }, Resource::Tenant(owner)) => {
             tenant == owner
                 && match action {
                     Action::IssueCapability => true,
                     Action::BindEndpoint => rights.contains(Rights::BIND),
                     Action::ReserveEndpoint => rights.contains(Rights::RESERVE),
-                    Action::CreateTenant | Action::ManageKeys | Action::ReadUsage => false,
+                    Action::CreateTenant
+                    | Action::ManageKeys
+                    | Action::ReadUsage
+                    | Action::ManageEndpoints => false,
                 }
         }
         (Actor::Agent { .. }, Resource::Installation) => false,
@@ -152,6 +160,8 @@ mod tests {
                 "operator ManageKeys other",
                 "operator ReadUsage own",
                 "operator ReadUsage other",
+                "operator ManageEndpoints own",
+                "operator ManageEndpoints other",
                 "agent IssueCapability own",
                 "agent BindEndpoint own",
                 "agent ReserveEndpoint own",

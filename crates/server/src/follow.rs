@@ -8,6 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::limits::{CHANGES_DEADLINE, CHANGES_PATIENCE, CHANGES_RETRY};
 use crate::node::Node;
+use crate::serving;
 
 /// Takes the full picture in, so that the first agent meets a node that knows the keys.
 pub(crate) async fn first_picture(node: &Node) -> Result<Sequence, Unavailable> {
@@ -54,6 +55,7 @@ fn take_in(node: &Node, change: &Change) {
         Change::ApiKeyRevoked(key) => node.agents.cut_api_key(*key),
         Change::CapabilityRevoked(capability) => node.agents.cut_capability(*capability),
         Change::TenantSuspended(tenant) => node.agents.cut_tenant(*tenant),
+        Change::EndpointRemoved { endpoint, epoch } => serving::removed(node, *endpoint, *epoch),
         Change::SigningKey { .. } | Change::SigningKeyRetired { .. } => {}
     }
 }

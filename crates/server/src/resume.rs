@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use adit_authority::{Claim, Claimed, RequestedName};
-use adit_domain::id::{InstanceId, TenantId};
-use adit_domain::{EndpointKind, Hostname};
+use adit_domain::id::{EndpointId, InstanceId, TenantId};
+use adit_domain::{EndpointKind, Epoch, Hostname};
 use tokio::time::Instant;
 
 use crate::limits::{REMEMBERED_CLAIMS_MAX, REMEMBERED_INSTANCES_MAX, REVOCATION_MEMORY};
@@ -89,6 +89,12 @@ impl Resumable {
         }
     }
 
+    /// An endpoint was removed: what was granted in an epoch before this one is void.
+    pub(crate) fn removed(&self, endpoint: EndpointId, before: Epoch) {
+        self.lock()
+            .retain(|_, Grant { claimed, .. }| claimed.endpoint != endpoint || claimed.epoch >= before);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Hostname, Grant>> {
         self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,6 +169,17 @@ mod tests {
         assert!(memory.resume(&newer.0).is_some());
         memory.given_back(&newer.1);
         assert_eq!(memory.resume(&newer.0), None);
+    }
+
+    #[test]
+    fn what_was_removed_is_not_resumed() {
+        let (memory, (held, claimed)) = (Resumable::default(), claim(0, 5));
+        memory.granted(&claimed, &held);
+        assert_eq!(memory.removed(EndpointId::new(), Epoch(9)), None);
+        assert_eq!(memory.removed(claimed.endpoint, Epoch(5)), None);
+        assert!(memory.resume(&held).is_some());
+        assert_eq!(memory.removed(claimed.endpoint, Epoch(6)).as_ref(), Some(&claimed));
+        assert_eq!((memory.resume(&held), memory.kind_of(&name(0))), (None, None));
     }
 
     #[test]

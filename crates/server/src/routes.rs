@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, RequestId, SessionId};
-use adit_domain::{Hostname, Pooling, Sticky};
+use adit_domain::{Epoch, Hostname, Pooling, Sticky};
 use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader};
 use thiserror::Error;
 
@@ -139,6 +139,22 @@ impl Routes {
         drop(routes);
         gone.pool.clear();
         none_left
+    }
+
+    /// Takes an endpoint out that was removed, unless it is served in the epoch `before` or a later one, and returns its
+    /// route. `tell_last` tells who waits for its name before anybody else can bind that.
+    pub(crate) fn remove(
+        &self,
+        endpoint: EndpointId,
+        before: Epoch,
+        tell_last: impl FnOnce(&Hostname),
+    ) -> Option<Arc<Route>> {
+        let mut routes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        let is_removed = |route: &Arc<Route>| route.endpoint() == endpoint && route.claimed.epoch < before;
+        let hostname = routes.values().find(|route| is_removed(route))?.claimed.hostname.clone();
+        let removed = routes.remove(&hostname)?;
+        tell_last(&hostname);
+        Some(removed)
     }
 
     /// What is served here.

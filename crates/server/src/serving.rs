@@ -4,17 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::id::SessionId;
-use adit_domain::{EndpointKind, Hostname};
+use adit_domain::id::{EndpointId, SessionId};
+use adit_domain::{EndpointKind, Epoch, Hostname};
 use adit_net::accept::AcceptLoop;
 use adit_net::listen::{self, BindError};
 use adit_process::shutdown::Shutdown;
+use adit_wire::control::UnbindReason;
 use tokio::time::{interval, timeout};
 
 use crate::hold::Holds;
 use crate::limits::{CLAIM_DEADLINE, PORT_RENEWAL_INTERVAL};
 use crate::node::Node;
 use crate::ports::OpenError;
+use crate::registry::Loss;
 use crate::visitor::raw::{self, Target};
 use crate::visitor::udp::Port;
 
@@ -89,6 +91,24 @@ async fn close_port_later(node: Arc<Node>, claimed: Claimed) {
         }
     }
     close_port(&node, &claimed);
+}
+
+/// An endpoint was removed: nobody serves it in an epoch before this one any more, and their agents are told. What is in
+/// flight goes on.
+pub(crate) fn removed(node: &Node, endpoint: EndpointId, before: Epoch) {
+    let resumable = node.resumable.removed(endpoint, before);
+    let Some(route) = node.routes.remove(endpoint, before, |hostname| node.holds.released(hostname)) else {
+        // Its agent may be away for a moment: nobody waits for it any longer.
+        let awaited = resumable.filter(|claimed| node.routes.get(&claimed.hostname).is_none());
+        return awaited.iter().for_each(|claimed| node.holds.released(&claimed.hostname));
+    };
+    let Claimed { hostname, epoch, .. } = &route.claimed;
+    close_port(node, &route.claimed);
+    for tunnel in route.tunnels() {
+        tunnel.pool.clear();
+        tunnel.commands.lose(Loss { endpoint, epoch: *epoch, reason: UnbindReason::EndpointRemoved });
+    }
+    tracing::info!(%hostname, "the endpoint was removed");
 }
 
 /// Tells the directory from time to time that the ports which are served here are in use.

@@ -58,6 +58,7 @@ impl Trust {
             Change::TenantSuspended(tenant) => {
                 inner.tenants.insert(*tenant, now);
             }
+            Change::EndpointRemoved { .. } => {}
         }
         let remembered = now.minus(REVOCATION_MEMORY);
         inner.api_keys.retain(|_, seen| *seen >= remembered);

@@ -1,7 +1,7 @@
 //! The change feed: what nodes must know, in the order in which it was committed.
 
-use adit_domain::Timestamp;
-use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
+use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, TenantId};
+use adit_domain::{Epoch, Timestamp};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -13,8 +13,8 @@ use crate::statement::statements;
 statements! {
     /// The counter's row stays locked until commit, so a smaller number cannot become visible after a larger one.
     NEXT: 0 = "UPDATE change_counter SET seq = seq + 1 WHERE id = 1 RETURNING seq";
-    INSERT: 4 = "INSERT INTO changes (seq, kind, subject, at) VALUES ($1, $2, $3, $4)";
-    AFTER: 2 = "SELECT seq, kind, subject, at FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
+    INSERT: 5 = "INSERT INTO changes (seq, kind, subject, at, epoch) VALUES ($1, $2, $3, $4, $5)";
+    AFTER: 2 = "SELECT seq, kind, subject, at, epoch FROM changes WHERE seq > $1 ORDER BY seq LIMIT $2";
     LATEST: 0 = "SELECT seq FROM change_counter WHERE id = 1";
     FIRST: 0 = "SELECT seq FROM changes ORDER BY seq LIMIT 1";
     /// By every clock that has written here: what nodes counted, capabilities, changes.
@@ -55,6 +55,13 @@ pub enum Event {
     CapabilityRevoked(CapabilityId),
     /// A tenant was suspended.
     TenantSuspended(TenantId),
+    /// An endpoint was removed: nobody holds it in an epoch before this one.
+    EndpointRemoved {
+        /// Which.
+        endpoint: EndpointId,
+        /// The first epoch in which it may be held again.
+        epoch: Epoch,
+    },
     /// Something that a newer version of this program wrote. Passed over, so that an upgrade never stops the feed.
     Unknown {
         /// Its number.
@@ -127,7 +134,8 @@ const FEED: Scope = Scope::Everything(Unscoped::ChangeFeed);
 pub(crate) async fn append(tx: &mut Transaction, event: Event, at: Timestamp) -> Result<(), StoreError> {
     let next: Option<SeqRow> = tx.optional(NEXT, []).await?;
     let seq = next.ok_or(StoreError::Corrupt("the change counter is missing"))?.seq;
-    tx.execute(INSERT, [seq.into(), event.kind().into(), event.subject().into(), at.into()]).await?;
+    let values = [seq.into(), event.kind().into(), event.subject().into(), at.into(), event.epoch().into()];
+    tx.execute(INSERT, values).await?;
     Ok(())
 }
 
@@ -139,6 +147,7 @@ impl Event {
             Self::ApiKeyRevoked(_) => 3,
             Self::CapabilityRevoked(_) => 4,
             Self::TenantSuspended(_) => 5,
+            Self::EndpointRemoved { .. } => 6,
             Self::Unknown { kind } => kind,
         }
     }
@@ -149,11 +158,19 @@ impl Event {
             Self::ApiKeyRevoked(id) => id.as_uuid(),
             Self::CapabilityRevoked(id) => id.as_uuid(),
             Self::TenantSuspended(id) => id.as_uuid(),
+            Self::EndpointRemoved { endpoint, .. } => endpoint.as_uuid(),
             Self::Unknown { .. } => Uuid::nil(),
         }
     }
 
-    fn from_row(kind: i64, subject: Uuid) -> Result<Self, StoreError> {
+    const fn epoch(self) -> Option<Epoch> {
+        match self {
+            Self::EndpointRemoved { epoch, .. } => Some(epoch),
+            _ => None,
+        }
+    }
+
+    fn from_row(kind: i64, subject: Uuid, epoch: Option<i64>) -> Result<Self, StoreError> {
         let key_id =
             || u32::try_from(subject.as_u128()).map_err(|_| StoreError::Corrupt("a signing key's id"));
         Ok(match kind {
@@ -162,6 +179,11 @@ impl Event {
             3 => Self::ApiKeyRevoked(subject.into()),
             4 => Self::CapabilityRevoked(subject.into()),
             5 => Self::TenantSuspended(subject.into()),
+            6 => {
+                let epoch = epoch.and_then(|epoch| u64::try_from(epoch).ok());
+                let epoch = Epoch(epoch.ok_or(StoreError::Corrupt("the epoch of a removed endpoint"))?);
+                Self::EndpointRemoved { endpoint: subject.into(), epoch }
+            }
             _ => Self::Unknown { kind },
         })
     }
@@ -183,13 +205,14 @@ struct Row {
     kind: i64,
     subject: Uuid,
     at: i64,
+    epoch: Option<i64>,
 }
 
 impl Row {
     fn into_record(self) -> Result<ChangeRecord, StoreError> {
         Ok(ChangeRecord {
             seq: self.seq,
-            event: Event::from_row(self.kind, self.subject)?,
+            event: Event::from_row(self.kind, self.subject, self.epoch)?,
             at: Timestamp::from_micros(self.at),
         })
     }
@@ -197,7 +220,8 @@ impl Row {
 
 #[cfg(test)]
 mod tests {
-    use adit_domain::id::{ApiKeyId, CapabilityId, TenantId};
+    use adit_domain::Epoch;
+    use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, TenantId};
 
     use super::Event;
 
@@ -210,12 +234,13 @@ mod tests {
             Event::ApiKeyRevoked(ApiKeyId::new()),
             Event::CapabilityRevoked(CapabilityId::new()),
             Event::TenantSuspended(TenantId::new()),
+            Event::EndpointRemoved { endpoint: EndpointId::new(), epoch: Epoch(7) },
             Event::Unknown { kind: 99 },
         ] {
-            assert!(
-                matches!(Event::from_row(event.kind(), event.subject()), Ok(e) if e == event),
-                "{event:?}"
-            );
+            let epoch = event.epoch().map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX));
+            let read = Event::from_row(event.kind(), event.subject(), epoch);
+            assert!(matches!(read, Ok(read) if read == event), "{event:?}");
         }
+        assert!(Event::from_row(6, EndpointId::new().as_uuid(), None).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! Endpoints: names that tenants own, and who holds them in which epoch.
 
+pub(crate) mod inventory;
+
 use std::num::NonZeroU16;
 
 use adit_domain::access::{Action, Permit};
@@ -34,7 +36,7 @@ macro_rules! claim {
             "UPDATE endpoints SET holder_instance = $6, holder_node = $7, pooled = $9, epoch = CASE
                 WHEN CAST($5 AS BIGINT) > epoch THEN $5
                 WHEN $5 = 0 AND (pooled = 0 OR CAST($9 AS BIGINT) = 0) THEN epoch + 1 ELSE epoch END
-            WHERE tenant_id = $1 AND kind = $8 AND ",
+            WHERE tenant_id = $1 AND kind = $8 AND removed_at IS NULL AND ",
             $named,
             " AND ($5 = 0 OR $5 > epoch OR ($5 = epoch AND pooled = $9
                 AND ($9 = 1 OR holder_instance = $6))) AND EXISTS (",
@@ -49,17 +51,22 @@ statements! {
     CLAIM_DEFAULT: 9 = claim!("default_for = $4");
     CLAIM_PORT: 9 = claim!("id = (SELECT p.endpoint_id FROM ports p WHERE p.kind = $8 AND p.port = $4)");
     KEY_COUNTS: 3 = key_counts!();
-    OWN_HOSTNAME: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND hostname = $2 AND kind = $3";
-    OWN_DEFAULT: 3 = "SELECT id FROM endpoints WHERE tenant_id = $1 AND default_for = $2 AND kind = $3";
+    OWN_HOSTNAME: 3 = "SELECT id FROM endpoints
+        WHERE tenant_id = $1 AND hostname = $2 AND kind = $3 AND removed_at IS NULL";
+    OWN_DEFAULT: 3 = "SELECT id FROM endpoints
+        WHERE tenant_id = $1 AND default_for = $2 AND kind = $3 AND removed_at IS NULL";
     OWN_PORT: 3 = "SELECT e.id FROM endpoints e JOIN ports p ON p.endpoint_id = e.id
-        WHERE e.tenant_id = $1 AND p.port = $2 AND e.kind = $3";
+        WHERE e.tenant_id = $1 AND p.port = $2 AND e.kind = $3 AND e.removed_at IS NULL";
     /// Counts first: the tenant's row makes its reservations serial, so the limit holds on Postgres too.
     COUNT_ONE_MORE: 2 = "UPDATE tenants SET endpoints_reserved = endpoints_reserved + 1
         WHERE id = $1 AND endpoints_reserved < $2";
     RESERVE: 6 = "INSERT INTO endpoints (id, tenant_id, kind, hostname, default_for, epoch, created_at)
         VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT DO NOTHING";
+    /// What the tenant has removed it may have again, as whichever kind.
+    RESERVE_AGAIN: 5 = "UPDATE endpoints SET removed_at = NULL, kind = $2, default_for = $4, created_at = $5
+        WHERE tenant_id = $1 AND hostname = $3 AND removed_at IS NOT NULL RETURNING id";
     RELEASE: 2 = "UPDATE endpoints SET holder_node = NULL WHERE id = $1 AND epoch = $2";
-    BY_HOSTNAME: 1 = "SELECT kind FROM endpoints WHERE hostname = $1";
+    BY_HOSTNAME: 1 = "SELECT kind FROM endpoints WHERE hostname = $1 AND removed_at IS NULL";
 }
 
 /// Endpoints, of an open [`Store`](crate::Store).
@@ -232,8 +239,7 @@ impl Endpoints<'_> {
         let Some(row) = tx.optional::<KindRow, _>(BY_HOSTNAME, [hostname.into()]).await? else {
             return Ok(None);
         };
-        let kind = u8::try_from(row.kind).ok().and_then(EndpointKind::from_code);
-        kind.map(Some).ok_or(StoreError::Corrupt("an endpoint's kind"))
+        kind(row.kind).map(Some)
     }
 }
 
@@ -321,6 +327,10 @@ async fn reserve_name(
     if tx.execute(COUNT_ONE_MORE, [tenant.into(), ENDPOINTS_PER_TENANT_MAX.into()]).await? == 0 {
         return Err(ClaimError::LimitReached);
     }
+    // Whoever held it before does not come back to what was removed.
+    if request.prior_epoch == Epoch::NONE && reserve_again(tx, tenant, hostname, request).await? {
+        return Ok(true);
+    }
     let values = [
         EndpointId::new().into(),
         tenant.into(),
@@ -332,9 +342,31 @@ async fn reserve_name(
     Ok(tx.execute(RESERVE, values).await? == 1)
 }
 
+async fn reserve_again(
+    tx: &mut Transaction,
+    tenant: TenantId,
+    hostname: &Hostname,
+    request: &ClaimRequest<'_>,
+) -> Result<bool, ClaimError> {
+    let values = [
+        tenant.into(),
+        request.kind.into(),
+        hostname.into(),
+        request.name.purpose().into(),
+        request.at.into(),
+    ];
+    let Some(IdRow { id }) = tx.optional(RESERVE_AGAIN, values).await? else { return Ok(false) };
+    ports::leave_others(tx, id.into(), request.kind).await?;
+    Ok(true)
+}
+
+fn kind(code: i64) -> Result<EndpointKind, StoreError> {
+    let kind = u8::try_from(code).ok().and_then(EndpointKind::from_code);
+    kind.ok_or(StoreError::Corrupt("an endpoint's kind"))
+}
+
 #[derive(sqlx::FromRow)]
 struct IdRow {
-    #[expect(dead_code, reason = "only whether there is a row counts")]
     id: Uuid,
 }
 

@@ -30,6 +30,7 @@ pub use api_keys::{ApiKeyRecord, ApiKeys, KeyOwner, NewApiKey};
 pub use capabilities::{Capabilities, CapabilityRecord, IssueError, Issued, NewCapability, Renewal};
 pub use changes::{ChangeRecord, Changes, Event};
 pub use endpoints::{ClaimError, ClaimRequest, ClaimedEndpoint, Endpoints, Name};
+pub use endpoints::inventory::EndpointRecord;
 pub use error::StoreError;
 pub use ports::{PortError, PortOffer};
 pub use server_lock::{ServerLock, ServerLockError};

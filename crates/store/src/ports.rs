@@ -17,6 +17,7 @@ statements! {
         AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.epoch = $2)";
     HAS: 1 = "SELECT port FROM ports WHERE endpoint_id = $1";
     LEAVE: 1 = "DELETE FROM ports WHERE endpoint_id = $1";
+    LEAVE_OTHERS: 2 = "DELETE FROM ports WHERE endpoint_id = $1 AND kind <> $2";
     /// The tenant's row makes its leases serial, so the limit holds on Postgres too.
     LOCK_TENANT: 1 = "UPDATE tenants SET endpoints_reserved = endpoints_reserved WHERE id = $1";
     COUNT: 2 = "SELECT count(*) AS ports FROM ports p JOIN endpoints e ON e.id = p.endpoint_id
@@ -135,6 +136,16 @@ async fn take(
         }
     }
     Err(if offer.wish.is_some() { PortError::NotYours } else { PortError::NoneFree })
+}
+
+/// Gives up the port that an endpoint had as another kind.
+pub(crate) async fn leave_others(
+    tx: &mut Transaction,
+    endpoint: EndpointId,
+    kind: EndpointKind,
+) -> Result<(), StoreError> {
+    tx.execute(LEAVE_OTHERS, [endpoint.into(), kind.into()]).await?;
+    Ok(())
 }
 
 /// Keeps the port of an endpoint that is held in `epoch`.

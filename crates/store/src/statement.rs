@@ -86,6 +86,7 @@ values! {
     BootId => |id| Self::Id(Some(id.as_uuid()));
     Timestamp => |at| Self::Int(Some(at.as_micros()));
     Option<Timestamp> => |at| Self::Int(at.map(Timestamp::as_micros));
+    Option<Epoch> => |epoch| Self::Int(epoch.map(|epoch| i64::try_from(epoch.0).unwrap_or(i64::MAX)));
     Epoch => |epoch| Self::Int(Some(i64::try_from(epoch.0).unwrap_or(i64::MAX)));
     Rights => |rights| Self::Int(Some(rights.bits().cast_signed()));
     EndpointKind => |kind| Self::Int(Some(i64::from(kind.code())));

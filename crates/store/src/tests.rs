@@ -12,11 +12,12 @@ use crate::engine::{PostgresEngine, SqliteEngine};
 use crate::statement::Listed;
 use crate::{api_keys, capabilities, changes, endpoints, ports, signing_keys, tenants, usage};
 
-const ALL: [(&str, &[Listed]); 8] = [
+const ALL: [(&str, &[Listed]); 9] = [
     ("api_keys", api_keys::STATEMENTS),
     ("capabilities", capabilities::STATEMENTS),
     ("changes", changes::STATEMENTS),
     ("endpoints", endpoints::STATEMENTS),
+    ("endpoints/inventory", endpoints::inventory::STATEMENTS),
     ("ports", ports::STATEMENTS),
     ("signing_keys", signing_keys::STATEMENTS),
     ("tenants", tenants::STATEMENTS),

@@ -19,6 +19,8 @@ mod keys;
 mod opening;
 #[path = "conformance/ports.rs"]
 mod ports;
+#[path = "conformance/removal.rs"]
+mod removal;
 #[path = "conformance/server_lock.rs"]
 mod server_lock;
 #[path = "conformance/usage.rs"]

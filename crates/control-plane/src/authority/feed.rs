@@ -74,6 +74,7 @@ fn change(event: Event, keys: &[SigningKey]) -> Option<Change> {
         Event::ApiKeyRevoked(id) => Some(Change::ApiKeyRevoked(id)),
         Event::CapabilityRevoked(id) => Some(Change::CapabilityRevoked(id)),
         Event::TenantSuspended(id) => Some(Change::TenantSuspended(id)),
+        Event::EndpointRemoved { endpoint, epoch } => Some(Change::EndpointRemoved { endpoint, epoch }),
         Event::Unknown { kind } => {
             tracing::warn!(kind, "a change that this version does not know");
             None

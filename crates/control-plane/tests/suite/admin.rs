@@ -1,10 +1,15 @@
 //! The operator's work.
 
+use std::time::Duration;
+
+use adit_authority::{Change, Directory, Sequence};
 use adit_control_plane::AdminError;
 use adit_control_plane::limits::NAME_BYTES_MAX;
+use adit_domain::Epoch;
 use adit_domain::id::{ApiKeyId, CapabilityId};
 use adit_store::{DatabaseUrl, Revocation};
 
+use crate::authority::exact;
 use crate::fixture::{Fixture, HOUR};
 
 #[tokio::test]
@@ -75,4 +80,33 @@ async fn revoking_says_what_became_of_it() {
     assert_eq!(admin.revoke_api_key(ApiKeyId::new()).await.unwrap(), Revocation::Unknown);
     assert_eq!(admin.capabilities("acme").await.unwrap()[0].revoked_at, Some(fixture.now()));
     assert_eq!(admin.api_keys("acme").await.unwrap()[0].revoked_at, Some(fixture.now()));
+}
+
+#[tokio::test]
+async fn endpoints_are_listed_and_removed_and_nodes_hear_of_it() {
+    let fixture = Fixture::new().await;
+    let capability = fixture.capability(&fixture.key().await.key).await;
+    let claimed = fixture.control_plane.claim(exact(&capability, "shop.example.com")).await.unwrap();
+    fixture.admin.create_tenant("other").await.unwrap();
+    let of = async |tenant| {
+        let all = fixture.admin.endpoints(tenant).await.unwrap();
+        let names = all.into_iter().flat_map(|of| of.endpoints.into_iter().map(|endpoint| endpoint.hostname));
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(of(None).await, ["shop.example.com"]);
+    assert_eq!(of(Some("acme")).await, ["shop.example.com"]);
+    assert_eq!(of(Some("other")).await, <[&str; 0]>::default());
+    for unknown in ["other.example.com", "shop", "not a name"] {
+        let removed = fixture.admin.remove_endpoint(unknown).await;
+        assert!(matches!(removed, Err(AdminError::EndpointUnknown(name)) if name == unknown));
+    }
+    let nobody = fixture.admin.endpoints(Some("nobody")).await;
+    assert!(matches!(nobody, Err(AdminError::TenantUnknown(_))));
+
+    let before = fixture.control_plane.changes(Sequence::START, Duration::ZERO).await.unwrap().next;
+    fixture.admin.remove_endpoint("shop.example.com").await.unwrap();
+    assert_eq!(of(None).await, <[&str; 0]>::default());
+    let changes = fixture.control_plane.changes(before, Duration::ZERO).await.unwrap().changes;
+    let epoch = Epoch(claimed.epoch.0 + 1);
+    assert_eq!(changes, [Change::EndpointRemoved { endpoint: claimed.endpoint, epoch }]);
 }

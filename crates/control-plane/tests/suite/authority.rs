@@ -239,7 +239,7 @@ async fn starting_again_keeps_the_signing_key() {
     assert_eq!(fixture.store.signing_keys().add_first(&late).await.unwrap(), None);
 }
 
-fn exact(capability: &Capability, name: &str) -> Claim {
+pub(crate) fn exact(capability: &Capability, name: &str) -> Claim {
     Claim {
         tenant: capability.tenant,
         api_key: capability.api_key,
