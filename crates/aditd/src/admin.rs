@@ -13,10 +13,19 @@ use crate::{data, print};
 
 /// Does one command.
 pub(crate) async fn admin(args: AdminArgs, database_url: Option<String>) -> anyhow::Result<()> {
-    let database = data::database(&args.data, database_url.as_deref())?;
-    let is_new = matches!(&database, DatabaseUrl::Sqlite(file) if !file.exists());
-    let store = Store::open(&database).await.context("the database cannot be opened")?;
     let folder = args.data.data.display().to_string();
+    let database = data::database_url(&args.data, database_url.as_deref())?;
+    let is_new = matches!(&database, DatabaseUrl::Sqlite(file) if !file.exists());
+    if is_new && !matches!(args.noun, AdminNoun::Tenant(TenantVerb::Create { .. })) {
+        bail!(
+            "there is no installation in {folder}: name the data folder of one that exists with --data, or DATABASE_URL; \
+             a new one is made by `aditd up` or `aditd admin tenant create`"
+        );
+    }
+    if is_new {
+        data::make_folder(&args.data.data)?;
+    }
+    let store = Store::open(&database).await.context("the database cannot be opened")?;
     if is_new {
         print::note(&format!("Made a new installation in {folder}. One that exists is named with --data."))?;
     }
@@ -25,6 +34,7 @@ pub(crate) async fn admin(args: AdminArgs, database_url: Option<String>) -> anyh
         AdminNoun::Tenant(verb) => tenant(&admin, verb, &folder, args.json).await,
         AdminNoun::Apikey(verb) => api_key(&admin, verb, args.json).await,
         AdminNoun::Capability(verb) => capability(&admin, verb, args.json).await,
+        AdminNoun::Endpoint(verb) => endpoint::endpoint(&admin, verb, args.json).await,
         AdminNoun::Usage(wanted) => usage::usage(&admin, &wanted, args.json).await,
     };
     store.close().await;
@@ -34,7 +44,6 @@ pub(crate) async fn admin(args: AdminArgs, database_url: Option<String>) -> anyh
 async fn tenant(admin: &Admin, verb: TenantVerb, folder: &str, json: bool) -> anyhow::Result<()> {
     match verb {
         TenantVerb::Create { name } => {
-        AdminNoun::Endpoint(verb) => endpoint::endpoint(&admin, verb, args.json).await,
             let id = admin.create_tenant(&name).await?;
             if json {
                 return print::json(&json!({ "id": id, "name": name }));

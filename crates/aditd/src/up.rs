@@ -14,7 +14,7 @@ use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::signals::Signals;
 use adit_process::tasks::Tasks;
 use adit_server::{Builder, Server};
-use adit_store::Store;
+use adit_store::{RowSecurity, Store};
 use anyhow::Context;
 use serde::Serialize;
 
@@ -50,6 +50,7 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let settings = Settings::read(&args, database_url.as_deref())?;
     let alone = alone(&args.data.data, &settings.database).await?;
     let store = Store::open(&settings.database).await.context("the database cannot be opened")?;
+    doubt_row_security(&store).await?;
     let https = bind(settings.listen)?;
     let http = settings.http_listen.map(bind).transpose()?;
     let tls_port = https.local_addr()?.port();
@@ -114,6 +115,17 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
         failed = again => failed,
         never = gives_way => never,
     }
+}
+
+/// The second guard between tenants is there only for a role that it counts for.
+async fn doubt_row_security(store: &Store) -> anyhow::Result<()> {
+    if store.row_security().await.context("the database cannot be read")? == RowSecurity::PassedOver {
+        tracing::warn!(
+            "row-level security, the database's own guard between tenants, does not count for the role in DATABASE_URL: use one \
+             that owns the database and is neither a superuser nor has BYPASSRLS"
+        );
+    }
+    Ok(())
 }
 
 /// What the operator says about how much the node may take.

@@ -52,7 +52,7 @@ pub use raw_origin::{RawOrigin, head_of};
 pub use rustix::process::Signal;
 pub use scene::Scene;
 pub use set_clock::SetClock;
-pub use stack::{Descriptors, Key, Options, Stack};
+pub use stack::{Descriptors, Key, Options, Stack, operator};
 pub use udp::{DATAGRAM_BYTES_MAX, Seen, UdpOrigin, UdpVisitor};
 pub use visitor::{Connection, Visitor};
 pub use wait::{until, within};

@@ -278,6 +278,13 @@ async fn ready(program: &mut Program, file: &Path) -> Result<Ready> {
     }
 }
 
+/// `aditd ARGUMENTS`, apart from every stack. Nothing of the developer's environment leaks in.
+pub fn operator(arguments: &[&str]) -> Result<Command> {
+    let mut command = aditd(&Options::default())?;
+    command.args(arguments);
+    Ok(command)
+}
+
 /// Nothing of the developer's environment leaks in.
 fn aditd(options: &Options) -> Result<Command> {
     let mut command = Command::new(programs::aditd()?);

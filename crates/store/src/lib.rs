@@ -17,6 +17,7 @@ mod ports;
 mod scope;
 mod server_lock;
 mod signing_keys;
+mod silence;
 mod statement;
 mod tenants;
 #[cfg(test)]
@@ -29,8 +30,8 @@ use std::path::PathBuf;
 pub use api_keys::{ApiKeyRecord, ApiKeys, KeyOwner, NewApiKey};
 pub use capabilities::{Capabilities, CapabilityRecord, IssueError, Issued, NewCapability, Renewal};
 pub use changes::{ChangeRecord, Changes, Event};
-pub use endpoints::{ClaimError, ClaimRequest, ClaimedEndpoint, Endpoints, Name};
 pub use endpoints::inventory::EndpointRecord;
+pub use endpoints::{ClaimError, ClaimRequest, ClaimedEndpoint, Endpoints, Name};
 pub use error::StoreError;
 pub use ports::{PortError, PortOffer};
 pub use server_lock::{ServerLock, ServerLockError};
@@ -70,6 +71,17 @@ pub enum OpenError {
     Deadline,
 }
 
+/// Whether the database itself keeps tenants apart, besides the statements that this crate runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowSecurity {
+    /// It does.
+    InForce,
+    /// It would, but the role that is used passes over it.
+    PassedOver,
+    /// It has no such rule.
+    None,
+}
+
 /// What became of a request to revoke something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
@@ -90,7 +102,9 @@ impl Store {
         let open = async {
             Ok(match url {
                 DatabaseUrl::Sqlite(path) => Engine::Sqlite(SqliteEngine::open(path).await?),
-                DatabaseUrl::Postgres(url) => Engine::Postgres(PostgresEngine::open(url.expose()).await?),
+                DatabaseUrl::Postgres(url) => {
+                    Engine::Postgres(silence::told(PostgresEngine::open(url.expose())).await?)
+                }
             })
         };
         let engine = tokio::time::timeout(OPEN_DEADLINE, open).await.unwrap_or(Err(OpenError::Deadline))?;
@@ -137,6 +151,18 @@ impl Store {
     #[must_use]
     pub const fn usage(&self) -> Usage<'_> {
         Usage { engine: &self.engine }
+    }
+
+    /// Whether the database repeats the rule that a tenant sees its own rows only. Postgres does by row-level security, which
+    /// does not count for superusers and roles with BYPASSRLS; SQLite has nothing of the kind and needs no warning.
+    ///
+    /// # Errors
+    /// When storage fails.
+    pub async fn row_security(&self) -> Result<RowSecurity, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(RowSecurity::None),
+            Engine::Postgres(engine) => engine.row_security().await,
+        }
     }
 
     /// Closes the database once the statements that run have ended.

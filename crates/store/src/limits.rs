@@ -41,3 +41,6 @@ pub const SERVER_LOCK_KEEPALIVE_SECS: u32 = 10;
 
 /// Connections to Postgres.
 pub const POSTGRES_CONNECTIONS_MAX: u32 = 16;
+
+/// How long a database may be silent before the log says that it is waited for.
+pub const SILENCE_TOLD_AFTER: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use crate::DatabaseUrl;
 use crate::limits::{SERVER_LOCK_KEEPALIVE_SECS, STATEMENT_DEADLINE};
+use crate::silence;
 
 /// Two numbers that mean nothing else in this database: `ADIT` and 1.
 const KEY: [i32; 2] = [0x4144_4954, 1];
@@ -49,9 +50,10 @@ impl ServerLock {
     pub async fn take(url: &DatabaseUrl) -> Result<Self, ServerLockError> {
         match url {
             DatabaseUrl::Sqlite(_) => Ok(Self { _connection: None }),
-            DatabaseUrl::Postgres(url) => timeout(STATEMENT_DEADLINE, take(url.expose()))
-                .await
-                .unwrap_or(Err(ServerLockError::Deadline)),
+            DatabaseUrl::Postgres(url) => {
+                let taken = timeout(STATEMENT_DEADLINE, take(url.expose()));
+                silence::told(taken).await.unwrap_or(Err(ServerLockError::Deadline))
+            }
         }
     }
 }

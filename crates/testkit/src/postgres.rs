@@ -133,9 +133,24 @@ impl Postgres {
     /// When the server refuses.
     pub fn database(&self) -> Result<String> {
         self.sql(OWNER)?;
+        connect_url(&self.admin_url(), "adit_test:adit_test", &self.create("OWNER adit_test")?)
+    }
+
+    /// The same for a superuser, which nobody should serve from.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub fn superusers_database(&self) -> Result<String> {
+        let admin_url = self.admin_url();
+        let (superuser, _) = admin_url.rsplit_once('@').context("the admin's URL names a user")?;
+        let superuser = superuser.trim_start_matches("postgres://").to_owned();
+        connect_url(&admin_url, &superuser, &self.create("")?)
+    }
+
+    fn create(&self, how: &str) -> Result<String> {
         let name = format!("test_{}", Uuid::now_v7().simple());
-        self.sql(&format!("CREATE DATABASE {name} OWNER adit_test"))?;
-        connect_url(&self.admin_url(), "adit_test:adit_test", &name)
+        self.sql(&format!("CREATE DATABASE {name} {how}"))?;
+        Ok(name)
     }
 
     /// Kills every process of the server at once, as a crash would.

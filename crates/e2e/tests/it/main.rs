@@ -20,6 +20,7 @@ mod http2;
 mod load_balancer;
 mod logs;
 mod metering;
+mod operator;
 mod overload;
 mod plans;
 mod pool;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::limits::{POSTGRES_CONNECTIONS_MAX, STATEMENT_DEADLINE};
 use crate::scope::Scope;
-use crate::{OpenError, StoreError};
+use crate::{OpenError, RowSecurity, StoreError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
@@ -18,6 +18,9 @@ const SET_SCOPE: &str = "SELECT set_config('adit.scope', $1, true)";
 
 /// What the policies take for every tenant's rows.
 const EVERYTHING: &str = "system";
+
+/// Whether policies are nothing to the role that is connected.
+const PASSES_OVER: &str = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user";
 
 /// The pool of one Postgres database.
 #[derive(Clone, Debug)]
@@ -39,7 +42,7 @@ impl PostgresEngine {
             .await;
         let pool = match pool {
             // A refused connection is tried again until the time is over; why it was refused is then forgotten.
-            Err(sqlx::Error::PoolTimedOut) => return Err(why_not(&options).await.into()),
+            Err(sqlx::Error::PoolTimedOut) => return Err(why_not(&options).await),
             pool => pool?,
         };
         MIGRATIONS.run(&pool).await?;
@@ -56,6 +59,11 @@ impl PostgresEngine {
         Ok(tx)
     }
 
+    pub(crate) async fn row_security(&self) -> Result<RowSecurity, StoreError> {
+        let passes_over: bool = sqlx::query_scalar(PASSES_OVER).fetch_one(&self.pool).await?;
+        Ok(if passes_over { RowSecurity::PassedOver } else { RowSecurity::InForce })
+    }
+
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
@@ -67,9 +75,10 @@ impl PostgresEngine {
 }
 
 /// Why a server does not let us in, from one more try.
-async fn why_not(options: &PgConnectOptions) -> sqlx::Error {
+async fn why_not(options: &PgConnectOptions) -> OpenError {
     match timeout(STATEMENT_DEADLINE, options.connect()).await {
-        Ok(Err(error)) => error,
-        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(_)) => sqlx::Error::PoolTimedOut.into(),
+        Err(_) => OpenError::Deadline,
     }
 }

@@ -1,6 +1,7 @@
 //! Opening a database: migrations run once, however often and by however many.
 
-use adit_store::{DatabaseUrl, OpenError, Store};
+use adit_store::{DatabaseUrl, OpenError, RowSecurity, Store};
+use adit_testkit::Postgres;
 use tokio::task::JoinSet;
 
 use crate::fixture::{Fixture, installation, on_both_engines};
@@ -57,4 +58,16 @@ async fn what_cannot_be_opened_says_why() {
     let noise = folder.path().join("noise");
     std::fs::write(&noise, "this is not a database, and long enough to be looked at".repeat(100)).unwrap();
     assert!(Store::open(&DatabaseUrl::Sqlite(noise)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_role_that_passes_over_row_security_is_found() {
+    let server = Postgres::shared().unwrap();
+    let owner = Store::open(&DatabaseUrl::parse(&server.database().unwrap()).unwrap()).await.unwrap();
+    assert_eq!(owner.row_security().await.unwrap(), RowSecurity::InForce);
+    let superuser = DatabaseUrl::parse(&server.superusers_database().unwrap()).unwrap();
+    let superuser = Store::open(&superuser).await.unwrap();
+    assert_eq!(superuser.row_security().await.unwrap(), RowSecurity::PassedOver);
+    let sqlite = Fixture::sqlite().await;
+    assert_eq!(sqlite.store.row_security().await.unwrap(), RowSecurity::None);
 }
