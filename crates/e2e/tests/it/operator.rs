@@ -121,9 +121,9 @@ async fn a_database_that_does_not_answer_is_told_and_given_up() -> Result<()> {
 
 #[tokio::test]
 async fn a_role_that_passes_over_row_security_is_warned_of() -> Result<()> {
-    let server = tokio::task::spawn_blocking(Postgres::shared).await??;
+    let postgres = tokio::task::spawn_blocking(Postgres::shared).await??;
     let folder = tempfile::tempdir()?;
-    for (url, warned) in [(server.superusers_database()?, true), (server.database()?, false)] {
+    for (url, warned) in [(postgres.superusers_database()?, true), (postgres.database()?, false)] {
         let data = folder.path().join(warned.to_string());
         let path = data.to_str().context("a path in UTF-8")?;
         let mut command = operator(&["up", "--dev", "--listen", "127.0.0.1:0", "--data", path])?;
