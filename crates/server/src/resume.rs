@@ -89,10 +89,12 @@ impl Resumable {
         }
     }
 
-    /// An endpoint was removed: what was granted in an epoch before this one is void.
-    pub(crate) fn removed(&self, endpoint: EndpointId, before: Epoch) {
-        self.lock()
-            .retain(|_, Grant { claimed, .. }| claimed.endpoint != endpoint || claimed.epoch >= before);
+    /// An endpoint was removed: what was granted in an epoch before this one is void, and returned.
+    pub(crate) fn removed(&self, endpoint: EndpointId, before: Epoch) -> Option<Claimed> {
+        let is_void = |claimed: &Claimed| claimed.endpoint == endpoint && claimed.epoch < before;
+        let mut by_name = self.lock();
+        let hostname = by_name.values().find(|grant| is_void(&grant.claimed))?.claimed.hostname.clone();
+        by_name.remove(&hostname).map(|grant| grant.claimed)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Hostname, Grant>> {
