@@ -18,6 +18,7 @@ use tokio::{
 use yamux::{ConnectionError, FrameDecodeError};
 
 use crate::{
+    bell::Bell,
     close::CloseReason,
     config::{Config, yamux_config},
     control::ControlPipe,
@@ -45,6 +46,7 @@ pub struct Driver<T> {
     services_due: Pin<Box<Sleep>>,
     side: Side,
     heartbeat: Heartbeat,
+    bell: Arc<Bell>,
     gather: Gather,
     stall: Stall,
     leaving: Option<Pin<Box<Sleep>>>,
@@ -96,6 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
             services_due: Box::pin(sleep(CONTROL_OPEN_DEADLINE)),
             side,
             heartbeat: Heartbeat::new(config.heartbeat_idle, config.heartbeat_dead),
+            bell: Arc::default(),
             gather: Gather::default(),
             stall: Stall::new(config.write_stall),
             leaving: None,
@@ -121,15 +124,20 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseReason> {
-        self.shared.register_driver(cx.waker());
-        if let Err(reason) = self.advance(cx) {
+        let bell = self.bell.answer(cx);
+        let ring = &mut Context::from_waker(&bell);
+        self.shared.register_driver(&bell);
+        if let Err(reason) = self.advance(ring) {
             // What arrived together with the end comes before the end.
-            let _ = self.control.read(cx);
+            let _ = self.control.read(ring);
             return Poll::Ready(reason);
+        }
+        if self.gather.is_waiting() {
+            self.bell.give_a_turn(cx);
         }
         let Some(why) = self.shared.asked_to_close() else { return Poll::Pending };
         let deadline = self.leaving.get_or_insert_with(|| Box::pin(sleep(CLOSE_DEADLINE)));
-        let is_late = deadline.as_mut().poll(cx).is_ready();
+        let is_late = deadline.as_mut().poll(ring).is_ready();
         if is_late || (self.control.is_drained() && self.link.is_flushed()) {
             return Poll::Ready(CloseReason::Asked(why));
         }
@@ -243,7 +251,6 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Result<(), CloseReason> {
         if self.gather.waits(self.link.unsent_bytes()) {
-            cx.waker().wake_by_ref();
             return Ok(());
         }
         let flushed = self.link.poll_flush(cx);

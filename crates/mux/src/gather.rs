@@ -30,6 +30,11 @@ impl Gather {
         self.waiting_with = Some(unsent_bytes);
         true
     }
+
+    /// Whether a flush waits now.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting_with.is_some()
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::indexing_slicing, clippy::string_slice, clippy::arithmetic_side_effects)]
 
+mod bell;
 mod budget;
 mod close;
 mod config;

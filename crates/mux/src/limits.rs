@@ -102,9 +102,6 @@ pub const RECORD_HEADER_BYTES: usize = 4;
 /// Bytes that wait for one write to the connection: four full TLS records.
 pub const COALESCED_BYTES_MAX: usize = 4 * TLS_RECORD_BYTES;
 
-/// Room that the coalescing buffer keeps for an idle connection. A node has thousands of them.
-pub const COALESCED_BYTES_KEPT: usize = 2 * 1024;
-
 /// How often a flush waits for other streams to write though it was in vain the last time.
 pub const GATHER_PROBE_ROUNDS: u32 = 16;
 

@@ -143,7 +143,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
         if self.needs_flush {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.needs_flush = false;
-            self.unsent.flushed();
         }
         Poll::Ready(Ok(()))
     }

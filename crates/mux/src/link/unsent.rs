@@ -1,13 +1,19 @@
 //! The buffer for what is written.
 
-use crate::limits::{COALESCED_BYTES_KEPT, COALESCED_BYTES_MAX};
+use std::cell::Cell;
 
-/// Bytes that wait for one write.
+use crate::limits::COALESCED_BYTES_MAX;
+
+thread_local! {
+    /// The buffer that no connection of this thread uses now: most are flushed before the next one has something to say.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bytes that wait for one write. The buffer is borrowed while there are any: a node has thousands of connections.
 #[derive(Debug, Default)]
 pub(super) struct Unsent {
     bytes: Vec<u8>,
     sent: usize,
-    since_flush: usize,
 }
 
 impl Unsent {
@@ -20,26 +26,23 @@ impl Unsent {
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.try_with(Cell::take).unwrap_or_default();
+        }
         if self.sent > 0 && self.bytes.len().saturating_add(bytes.len()) > COALESCED_BYTES_MAX {
             self.bytes.drain(..self.sent);
             self.sent = 0;
         }
         self.bytes.extend_from_slice(bytes);
-        self.since_flush = self.since_flush.saturating_add(bytes.len());
-    }
-
-    /// After a round with little to send, the memory of a busier time goes back.
-    pub(super) fn flushed(&mut self) {
-        if self.since_flush <= COALESCED_BYTES_KEPT && self.bytes.capacity() > COALESCED_BYTES_KEPT {
-            self.bytes = Vec::new();
-        }
-        self.since_flush = 0;
     }
 
     pub(super) fn advance(&mut self, by: usize) {
         self.sent = self.sent.saturating_add(by);
         if self.rest().is_empty() {
-            self.bytes.clear();
+            let mut spare = std::mem::take(&mut self.bytes);
+            spare.clear();
+            // A thread that ends keeps none.
+            let _ = SPARE.try_with(|held| held.set(spare));
             self.sent = 0;
         }
     }
@@ -48,7 +51,7 @@ impl Unsent {
 #[cfg(test)]
 mod tests {
     use super::Unsent;
-    use crate::limits::{COALESCED_BYTES_KEPT, COALESCED_BYTES_MAX};
+    use crate::limits::COALESCED_BYTES_MAX;
 
     #[test]
     fn the_buffer_takes_so_much_and_no_more() {
@@ -76,15 +79,17 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_connection_keeps_little() {
-        let mut unsent = Unsent::default();
-        unsent.append(&vec![1; COALESCED_BYTES_MAX]);
-        unsent.advance(COALESCED_BYTES_MAX);
-        unsent.flushed();
-        assert!(unsent.bytes.capacity() >= COALESCED_BYTES_MAX, "a busy one keeps it");
-        unsent.append(&[1; COALESCED_BYTES_KEPT]);
-        unsent.advance(COALESCED_BYTES_KEPT);
-        unsent.flushed();
-        assert_eq!(unsent.bytes.capacity(), 0);
+    fn an_idle_connection_keeps_nothing() {
+        let (mut one, mut other) = (Unsent::default(), Unsent::default());
+        for unsent in [&mut one, &mut other] {
+            unsent.append(&vec![1; COALESCED_BYTES_MAX]);
+            unsent.advance(COALESCED_BYTES_MAX - 1);
+            assert_eq!(unsent.rest(), [1]);
+            unsent.advance(1);
+            assert_eq!(unsent.bytes.capacity(), 0);
+        }
+        one.append(&[2]);
+        assert!(one.bytes.capacity() >= COALESCED_BYTES_MAX, "the buffer is used again");
+        assert_eq!(one.rest(), [2]);
     }
 }
