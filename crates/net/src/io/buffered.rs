@@ -1,5 +1,6 @@
 //! A read buffer under TLS.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
@@ -8,7 +9,24 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 use crate::limits::LINK_READ_BUFFER_BYTES;
 
-/// Reads up to [`LINK_READ_BUFFER_BYTES`] per system call, whatever the reader above asks for. The buffer exists only
+thread_local! {
+    /// The buffer that no connection of this thread uses now. Each is used for moments, many thousand times a second, and is
+    /// of a size for which the allocator tidies up whenever it comes back, with everybody else waiting.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn borrow() -> Vec<u8> {
+    let spare = SPARE.try_with(Cell::take).unwrap_or_default();
+    if spare.capacity() == 0 { Vec::with_capacity(LINK_READ_BUFFER_BYTES) } else { spare }
+}
+
+fn give_back(mut buffer: Vec<u8>) {
+    buffer.clear();
+    // A thread that ends keeps none.
+    let _ = SPARE.try_with(|spare| spare.set(buffer));
+}
+
+/// Reads up to [`LINK_READ_BUFFER_BYTES`] per system call, whatever the reader above asks for. The buffer is borrowed
 /// while bytes flow: a connection with nothing to read has none. Writes pass straight through.
 #[derive(Debug)]
 pub struct Buffered<T> {
@@ -44,12 +62,12 @@ impl<T: AsyncRead + Unpin> Buffered<T> {
         self.buffer.clear();
         self.taken = 0;
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve_exact(LINK_READ_BUFFER_BYTES);
+            self.buffer = borrow();
         }
         let polled = pin!(self.inner.read_buf(&mut self.buffer)).poll(context);
         if self.buffer.is_empty() {
             // Nothing to read now, or ever: the memory is of use elsewhere.
-            self.buffer = Vec::new();
+            give_back(std::mem::take(&mut self.buffer));
         }
         polled.map_ok(drop)
     }
@@ -137,6 +155,20 @@ mod tests {
 
         assert_eq!(poll_once(&mut io), Poll::Pending);
         assert_eq!(io.held_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn connections_of_one_thread_use_one_buffer_in_turn() {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let (near, mut far) = duplex(16);
+            let mut io = Buffered::new(near);
+            far.write_all(b"a").await.unwrap();
+            assert_eq!(poll_once(&mut io), Poll::Ready(1));
+            seen.push(io.buffer.as_ptr());
+            assert_eq!((poll_once(&mut io), io.held_bytes()), (Poll::Pending, 0));
+        }
+        assert_eq!(seen.first(), seen.last());
     }
 
     #[tokio::test]
