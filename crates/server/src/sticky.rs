@@ -6,8 +6,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
 
-/// The cookie's name.
-const NAME: &str = "adit-sticky";
+/// The cookie's name, and what stands between that and its value.
+const PREFIX: &str = "adit-sticky=";
 
 /// What it is hashed for, so that the value means nothing elsewhere.
 const DOMAIN: &[u8] = b"adit/1 sticky";
@@ -41,8 +41,7 @@ impl Mark {
 
 /// Takes our cookie out of a request: it is nothing to the upstream. Of several the first counts.
 pub(crate) fn take(headers: &mut HeaderMap) -> Option<Mark> {
-    let prefix = format!("{NAME}=");
-    let is_ours = |crumb: &&[u8]| crumb.trim_ascii_start().starts_with(prefix.as_bytes());
+    let is_ours = |crumb: &&[u8]| crumb.trim_ascii_start().starts_with(PREFIX.as_bytes());
     let holds_one = |value: &HeaderValue| value.as_bytes().split(|b| *b == b';').any(|c| is_ours(&c));
     if !headers.get_all(COOKIE).iter().any(holds_one) {
         return None;
@@ -53,7 +52,7 @@ pub(crate) fn take(headers: &mut HeaderMap) -> Option<Mark> {
     for field in fields {
         let crumbs = field.as_bytes().split(|byte| *byte == b';');
         let (ours, others): (Vec<_>, Vec<_>) = crumbs.partition(is_ours);
-        let value = ours.first().and_then(|crumb| crumb.trim_ascii().get(prefix.len()..));
+        let value = ours.first().and_then(|crumb| crumb.trim_ascii().get(PREFIX.len()..));
         mark = mark.or_else(|| value.and_then(Mark::parse));
         let rest = others.join(&b';');
         // What was a header value without some of its crumbs is one too.
@@ -72,7 +71,7 @@ pub(crate) fn put(headers: &mut HeaderMap, mark: Mark, scheme: Scheme) {
         Scheme::Https => "; Secure",
         Scheme::Http => "",
     };
-    let cookie = format!("{NAME}={}; Path=/; HttpOnly; SameSite=Lax{secure}", mark.text());
+    let cookie = format!("{PREFIX}{}; Path=/; HttpOnly; SameSite=Lax{secure}", mark.text());
     if let Ok(cookie) = HeaderValue::try_from(cookie) {
         headers.append(SET_COOKIE, cookie);
     }

@@ -6,6 +6,8 @@ mod moment;
 mod page;
 mod shape;
 
+use std::fmt::Display;
+
 use adit_api::{Code, Problem, Side};
 use adit_domain::id::RequestId;
 use http::header::{
@@ -17,6 +19,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 
 use crate::body::{self, Body};
 use crate::reject::Reject;
+use crate::value::value;
 use shape::Shape;
 
 /// The header with the code, `ADIT-nnnn`. An upstream cannot set it.
@@ -49,7 +52,7 @@ pub(crate) fn parts(code: Code, request_id: RequestId, request: &HeaderMap) -> (
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(VARY, HeaderValue::from_static("accept"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    insert(headers, ADIT_ERROR, &code.to_string());
+    insert(headers, ADIT_ERROR, code);
     identify(headers, request_id);
     if shape == Shape::Page {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::SECURITY_POLICY));
@@ -61,7 +64,7 @@ pub(crate) fn parts(code: Code, request_id: RequestId, request: &HeaderMap) -> (
 
 /// Sets the id under which this node knows the request.
 pub fn identify(headers: &mut HeaderMap, request_id: RequestId) {
-    insert(headers, ADIT_REQUEST_ID, &request_id.to_string());
+    insert(headers, ADIT_REQUEST_ID, request_id);
 }
 
 /// Gives a response an id that has none.
@@ -132,8 +135,8 @@ const fn side(side: Side) -> &'static str {
     }
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
+fn insert(headers: &mut HeaderMap, name: HeaderName, shown: impl Display) {
+    if let Some(value) = value(shown) {
         headers.insert(name, value);
     }
 }

@@ -20,6 +20,7 @@ pub mod service;
 mod stall;
 mod tokens;
 pub mod upgrade;
+mod value;
 
 pub use authority::RequestAuthority;
 pub use body::{Body, BodyError};

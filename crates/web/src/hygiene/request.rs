@@ -1,5 +1,6 @@
 //! A visitor's request made ready for the upstream.
 
+use std::fmt::Display;
 use std::net::IpAddr;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderName, TE, TRANSFER_ENCODING, UPGRADE};
@@ -9,6 +10,7 @@ use http_body::Body;
 
 use super::{drop_nominated, drop_where, fields};
 use crate::authority::RequestAuthority;
+use crate::value::value;
 use crate::{tokens, upgrade};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -92,7 +94,10 @@ fn host<B>(request: &mut Request<B>, authority: &RequestAuthority) {
         return;
     }
     let written = request.uri().authority().map(|authority| authority.as_str().to_owned());
-    set(request.headers_mut(), HOST, &written.unwrap_or_else(|| authority.to_string()));
+    match written {
+        Some(written) => set(request.headers_mut(), HOST, written),
+        None => set(request.headers_mut(), HOST, authority),
+    }
 }
 
 /// HTTP/2 may split the cookies over several fields; HTTP/1.1 may not (RFC 9113 section 8.2.3).
@@ -143,15 +148,15 @@ fn connection(headers: &mut HeaderMap, asked: Option<&HeaderValue>, takes_traile
 fn stamp(headers: &mut HeaderMap, forwarded: &Forwarded) {
     let authority = &forwarded.authority;
     let port = authority.port.unwrap_or(forwarded.scheme.default_port());
-    set(headers, X_FORWARDED_FOR, &forwarded.visitor.to_canonical().to_string());
+    set(headers, X_FORWARDED_FOR, forwarded.visitor.to_canonical());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(forwarded.scheme.as_str()));
-    set(headers, X_FORWARDED_HOST, &authority.to_string());
-    headers.insert(X_FORWARDED_PORT, HeaderValue::from(port));
+    set(headers, X_FORWARDED_HOST, authority);
+    set(headers, X_FORWARDED_PORT, port);
 }
 
 /// Sets a field to a text of which only visible ASCII is known to come.
-fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
+fn set(headers: &mut HeaderMap, name: HeaderName, shown: impl Display) {
+    if let Some(value) = value(shown) {
         headers.insert(name, value);
     }
 }
