@@ -95,7 +95,7 @@ async fn route(
     }
     if let Some(service) = reserved {
         request.extensions_mut().insert(Peer(connection.peer.ip()));
-        let Ok(response) = service.clone().oneshot(request).await;
+        let Ok(response) = Box::pin(service.clone().oneshot(request)).await;
         return Ok(response);
     }
     // It holds an API key, which is no upstream's to see.

@@ -1,6 +1,6 @@
 //! A request's body on its way to the upstream, and how long its response may take.
 
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
@@ -49,9 +49,8 @@ pub(super) struct Late;
 pub(super) async fn answer_in_time<T>(
     sending: Option<&Sending>,
     deadline: Duration,
-    answer: impl Future<Output = T>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Late> {
-    let mut answer = pin!(answer);
     let begun = Instant::now();
     let due = || sending.map_or(begun, Sending::moved_at) + deadline;
     loop {
@@ -108,6 +107,7 @@ mod tests {
 
     use std::convert::Infallible;
     use std::future::pending;
+    use std::pin::pin;
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -129,7 +129,7 @@ mod tests {
             }
             pending::<Infallible>().await
         };
-        assert_eq!(answer_in_time(Some(&sending), DEADLINE, upload).await.unwrap_err(), Late);
+        assert_eq!(answer_in_time(Some(&sending), DEADLINE, pin!(upload)).await.unwrap_err(), Late);
         assert_eq!(begun.elapsed().as_secs(), 5 * 9 + 10);
     }
 
@@ -138,10 +138,10 @@ mod tests {
         let begun = Instant::now();
         for moving in [false, true] {
             let sending = moving.then(Sending::new);
-            assert!(answer_in_time(sending.as_ref(), DEADLINE, pending::<Infallible>()).await.is_err());
+            assert!(answer_in_time(sending.as_ref(), DEADLINE, pin!(pending::<Infallible>())).await.is_err());
         }
         assert_eq!(begun.elapsed().as_secs(), 20);
-        assert_eq!(answer_in_time(None, DEADLINE, async { 7 }).await, Ok(7));
+        assert_eq!(answer_in_time(None, DEADLINE, pin!(async { 7 })).await, Ok(7));
     }
 
     #[tokio::test]

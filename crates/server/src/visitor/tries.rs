@@ -1,5 +1,6 @@
 //! The tries of one request: until it is answered, or the visitor must be told that it is not.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use adit_api::Code;
@@ -108,11 +109,12 @@ impl<'a> Tries<'a> {
                 Next::Again => self.count_resend(&failure)?,
                 Next::AwaitAgent => {
                     self.count_resend(&failure)?;
-                    self.await_agent(&failure).await?;
+                    // Apart, as is all that most requests do not need: so much less room for each.
+                    Box::pin(self.await_agent(&failure)).await?;
                 }
                 Next::AwaitUpstream => {
                     self.choice = Choice::of(self.visitor);
-                    turn = self.waiting.for_upstream(failure.code).await?;
+                    turn = Box::pin(self.waiting.for_upstream(failure.code)).await?;
                 }
             }
         }
@@ -133,20 +135,21 @@ impl<'a> Tries<'a> {
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
         let (body, sending) = self.body(&upstream);
         let request = Request::from_parts(self.message.head.clone(), body);
-        let sent =
-            answer_in_time(sending.as_deref(), self.message.patience.response_head, upstream.send(request));
-        let dialled = async {
-            trace.dialled().await;
-            if let Some(body) = &self.message.body {
-                body.dialled();
+        let sent = {
+            let answer = pin!(upstream.send(request));
+            let dialled = async {
+                trace.dialled().await;
+                if let Some(body) = &self.message.body {
+                    body.dialled();
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                biased;
+                sent = answer_in_time(sending.as_deref(), self.message.patience.response_head, answer) => sent,
+                never = dialled => never,
+                () = self.silence(&tunnel, &trace) => return Err(Failure::silent(&tunnel)),
             }
-            std::future::pending().await
-        };
-        let sent = tokio::select! {
-            biased;
-            sent = sent => sent,
-            never = dialled => never,
-            () = self.silence(&tunnel, &trace) => return Err(Failure::silent(&tunnel)),
         };
         if let Some(body) = self.message.body.as_ref().filter(|_| trace.is_dialled()) {
             body.dialled();
@@ -180,7 +183,7 @@ impl<'a> Tries<'a> {
         // The one repetition must not be wasted: the other sessions of an agent that was killed look alive for a moment.
         let begin = if self.message.repeat == Repeat::Done { Begin::Dialled } else { Begin::AtOnce };
         let of = (self.connection.peer, self.id);
-        Upstream::open(self.node, route, &mut self.choice, begin, of).await
+        Box::pin(Upstream::open(self.node, route, &mut self.choice, begin, of)).await
     }
 
     fn body(&self, upstream: &Upstream) -> (Body, Option<Arc<Sending>>) {
