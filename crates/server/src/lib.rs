@@ -22,6 +22,7 @@ pub mod limits;
 mod manner;
 mod member;
 mod metering;
+mod mix;
 mod node;
 mod overload;
 mod places;

@@ -177,6 +177,16 @@ pub const PROBE_EVERY_MAX: Duration = Duration::from_secs(5);
 /// this side has not noticed yet.
 pub const TUNNELS_PER_MEMBER_MAX: usize = 16;
 
+/// An exchange that has moved more, both ways together, is bulky: its connection is busy with it for more than a moment.
+pub const BULKY_BYTES: usize = 64 * 1024;
+
+/// Exchanges in a row that must have been small before the next ones are taken for small.
+pub const SMALL_IN_A_ROW: usize = 64;
+
+/// Small exchanges that share one connection before the next is used: their frames travel together. A connection that
+/// is lost, or waits for a lost packet, concerns no more of them.
+pub const SMALL_TOGETHER: usize = 64;
+
 /// An agent that owes an answer for so long is passed over while another session does not: its link may be dead, which
 /// the heartbeat finds out later. A slow network answers within a second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(3);

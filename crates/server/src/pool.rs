@@ -122,7 +122,7 @@ mod tests {
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);
             let sender = client::handshake(ours, ClientLimits::default()).await.unwrap();
-            pool.put(Idle { sender, trace: Arc::new(Trace::new(Arc::clone(&hold))) });
+            pool.put(Idle { sender, trace: Arc::new(Trace::new(Arc::clone(&hold), Arc::default())) });
             open.push(theirs);
         }
         (pool, open)

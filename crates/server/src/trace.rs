@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::hold::Hold;
+use crate::mix::{Mix, Passing};
 
 /// Shared by a stream and whoever asks about it.
 pub(crate) struct Trace {
@@ -24,11 +25,12 @@ pub(crate) struct Trace {
     failed: Mutex<Option<StreamError>>,
     dialled: Notify,
     body: AtomicWaker,
+    passing: Passing,
 }
 
 impl Trace {
     /// Of a stream of which nothing is known yet.
-    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+    pub(crate) fn new(hold: Arc<Hold>, mix: Arc<Mix>) -> Self {
         Self {
             hold,
             is_dialled: AtomicBool::new(false),
@@ -36,12 +38,19 @@ impl Trace {
             failed: Mutex::default(),
             dialled: Notify::new(),
             body: AtomicWaker::new(),
+            passing: Passing::new(mix),
         }
     }
 
     /// Another request goes out: what is heard from here on is about that one.
     pub(crate) fn begin(&self) {
         self.has_heard.store(false, Ordering::Release);
+        self.end();
+    }
+
+    /// Nothing is under way any more.
+    pub(crate) fn end(&self) {
+        self.passing.end();
     }
 
     /// Whether the agent has its upstream. From then on that may have seen what was sent.
@@ -104,8 +113,8 @@ pub(crate) struct Traced {
 }
 
 impl Traced {
-    pub(crate) fn new(stream: Stream, hold: Arc<Hold>) -> (Self, Arc<Trace>) {
-        let trace = Arc::new(Trace::new(hold));
+    pub(crate) fn new(stream: Stream, (hold, mix): (Arc<Hold>, Arc<Mix>)) -> (Self, Arc<Trace>) {
+        let trace = Arc::new(Trace::new(hold, mix));
         (Self { stream, is_dialled: false, trace: Arc::clone(&trace) }, trace)
     }
 
@@ -120,12 +129,19 @@ impl Traced {
         }
     }
 
-    fn wrote<T>(&mut self, written: Poll<Result<T>>) -> Poll<Result<T>> {
+    fn wrote(&mut self, written: Poll<Result<usize>>) -> Poll<Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.trace.passing.pass(*bytes);
+        }
+        self.looked(written)
+    }
+
+    fn looked<T>(&mut self, polled: Poll<Result<T>>) -> Poll<Result<T>> {
         self.look();
-        if let Poll::Ready(Err(error)) = &written {
+        if let Poll::Ready(Err(error)) = &polled {
             self.trace.note_failure(StreamError::of(error).unwrap_or(StreamError::Cut));
         }
-        written
+        polled
     }
 }
 
@@ -133,17 +149,12 @@ impl AsyncRead for Traced {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.look();
-        match &read {
-            Poll::Ready(Ok(())) if buf.filled().len() > before => {
-                self.trace.has_heard.store(true, Ordering::Release);
-            }
-            Poll::Ready(Err(error)) => {
-                self.trace.note_failure(StreamError::of(error).unwrap_or(StreamError::Cut));
-            }
-            _ => {}
+        let bytes = buf.filled().len().saturating_sub(before);
+        if bytes > 0 {
+            self.trace.has_heard.store(true, Ordering::Release);
+            self.trace.passing.pass(bytes);
         }
-        read
+        self.looked(read)
     }
 }
 
@@ -168,7 +179,7 @@ impl AsyncWrite for Traced {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.wrote(flushed)
+        self.looked(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

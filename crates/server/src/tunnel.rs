@@ -9,6 +9,7 @@ use crate::hold::Hold;
 use crate::limits::SILENT_AFTER;
 use crate::manner::Manner;
 use crate::metering::Meter;
+use crate::mix::Mix;
 use crate::pool::Pool;
 use crate::registry::Commands;
 use crate::share::EndpointShare;
@@ -21,6 +22,8 @@ pub(crate) struct Tunnel {
     /// How it shares the endpoint with other agents, if it does.
     pub(crate) pooling: Option<Pooling>,
     pub(crate) session: adit_mux::Session,
+    /// What the session carries, for whichever endpoint.
+    pub(crate) mix: Arc<Mix>,
     pub(crate) commands: Commands,
     pub(crate) pool: Pool,
     /// Counts what the endpoint carries, over all its tunnels.
@@ -39,8 +42,8 @@ pub(crate) struct Load {
     is_silent: bool,
     /// Another session should take its place.
     is_retiring: bool,
-    /// Streams that carry something.
-    busy: usize,
+    /// What the streams weigh that carry something.
+    weight: usize,
     /// There is no idle connection to its upstream.
     is_cold: bool,
 }
@@ -61,7 +64,7 @@ impl Tunnel {
         Load {
             is_silent: self.is_silent(),
             is_retiring: self.session.is_retiring(),
-            busy: self.busy(),
+            weight: self.mix.weigh(self.busy()),
             is_cold: self.pool.len() == 0,
         }
     }

@@ -25,6 +25,7 @@ use crate::limits::{
     BINDS_BURST, BINDS_INTERVAL, BINDS_PER_SESSION_MAX, RETRY_AFTER, REVOKED_GOODBYE_DEADLINE,
 };
 use crate::manner::{Manner, NoHost};
+use crate::mix::Mix;
 use crate::node::{Node, millis};
 use crate::places::NoPlace;
 use crate::pool::Pool;
@@ -65,6 +66,7 @@ where
         instance,
         standing: Standing::new(&node, id, commands.clone(), (capability, share)),
         session,
+        mix: Arc::default(),
         commands,
         holdings: Holdings::new(Arc::clone(&node), id),
         binds: Pace::new(Rate { burst: BINDS_BURST, interval: BINDS_INTERVAL }),
@@ -88,6 +90,7 @@ struct AgentSession {
     instance: InstanceId,
     standing: Standing,
     session: Session,
+    mix: Arc<Mix>,
     commands: Commands,
     holdings: Holdings,
     binds: Pace,
@@ -247,6 +250,7 @@ impl AgentSession {
             instance: self.instance,
             pooling,
             session: self.session.clone(),
+            mix: Arc::clone(&self.mix),
             commands: self.commands.clone(),
             pool: Pool::default(),
             meter,

@@ -65,6 +65,7 @@ fn join(node: &Arc<Node>) -> Upstream {
         instance,
         pooling: Some(Pooling::default()),
         session,
+        mix: Arc::default(),
         commands,
         pool: Pool::default(),
         meter: Arc::default(),

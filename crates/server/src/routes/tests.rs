@@ -42,6 +42,7 @@ fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, im
         instance,
         pooling,
         session,
+        mix: Arc::default(),
         commands,
         pool: Pool::default(),
         meter: Arc::default(),

@@ -15,6 +15,7 @@ use crate::choice::{Choice, Known};
 use crate::hold::{Came, Expired};
 use crate::limits::RESENDS_MAX;
 use crate::metering::Meter;
+use crate::mix::Passing;
 use crate::node::Node;
 use crate::routes::Route;
 use crate::share::{Entry, Refused, Seat};
@@ -48,7 +49,8 @@ impl Target {
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) meter: Arc<Meter>,
-    /// To be kept until the connection has ended.
+    /// To be kept until the connection has ended, as is `seat`.
+    pub(super) weight: Passing,
     pub(super) seat: Option<Seat>,
 }
 
@@ -97,8 +99,8 @@ impl<'a> Connecting<'a> {
         if self.seat.is_none() {
             self.seat = Some(enter(&route)?);
         }
-        let stream = open_stream(self.node, &route, &mut self.choice, self.peer, self.id).await?;
-        Ok(Connected { stream, meter: Arc::clone(&route.meter), seat: self.seat.take() })
+        let (stream, weight) = open_stream(self.node, &route, &mut self.choice, self.peer, self.id).await?;
+        Ok(Connected { stream, weight, meter: Arc::clone(&route.meter), seat: self.seat.take() })
     }
 
     fn route(&self) -> Option<Arc<Route>> {

@@ -71,9 +71,9 @@ async fn carried<T: Socket>(
         return Err(Code::NodeOverloaded);
     }
     // Boxed: what is needed until there is a stream is not kept beside it.
-    let Connected { stream, meter, seat } = Box::pin(Connecting::new(node, target, of).run()).await?;
+    let Connected { stream, meter, weight, seat } = Box::pin(Connecting::new(node, target, of).run()).await?;
     let mut visitor = CountedIo::new(visitor, meter);
     let end = pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await;
-    drop(seat);
+    drop((weight, seat));
     Ok(end)
 }

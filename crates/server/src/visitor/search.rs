@@ -12,19 +12,21 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::choice::Choice;
 use crate::limits::{SILENCE_LOOK, UPSTREAM_CONNECT_DEADLINE};
+use crate::mix::Passing;
 use crate::node::Node;
 use crate::probe;
 use crate::routes::{NoTunnel, Route};
 use crate::tunnel::Tunnel;
 
-/// A stream over which an agent has connected to its upstream, for a connection that is carried as it is.
+/// A stream over which an agent has connected to its upstream, for a connection that is carried as it is, and its weight
+/// on its session, to be kept as long.
 pub(super) async fn open_stream(
     node: &Arc<Node>,
     route: &Route,
     choice: &mut Choice,
     visitor: SocketAddr,
     request: RequestId,
-) -> Result<Stream, Code> {
+) -> Result<(Stream, Passing), Code> {
     Search { node, route, visitor, request }.connect(choice).await
 }
 
@@ -38,7 +40,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Tries one tunnel after the other. What failed says why, if no other is left.
-    async fn connect(&self, choice: &mut Choice) -> Result<Stream, Code> {
+    async fn connect(&self, choice: &mut Choice) -> Result<(Stream, Passing), Code> {
         let deadline = Instant::now() + UPSTREAM_CONNECT_DEADLINE;
         let mut failed = None;
         loop {
@@ -54,7 +56,7 @@ impl Search<'_> {
             let header = route.header(self.request, self.visitor);
             let has_better = || route.has_better(choice, &tunnel);
             let code = match timeout_at(deadline, connect(&tunnel, &header, has_better)).await {
-                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Ok(stream)) => return Ok((stream, Passing::in_full(Arc::clone(&tunnel.mix)))),
                 Ok(Err(Code::EndpointBusy)) => self.node.no_room(),
                 Ok(Err(code)) => code,
                 Err(_) => return Err(Code::UpstreamConnectTimeout),

@@ -74,7 +74,7 @@ impl Upstream {
                 Err(_) => return Err(Failure::unopened(OpenError::Closed, &tunnel)),
             }
         }
-        let (stream, trace) = Traced::new(stream, Arc::clone(&tunnel.hold));
+        let (stream, trace) = Traced::new(stream, (Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix)));
         let spoken = tunnel.manner.speak(&node.visitor_tasks, stream).await;
         let sender = spoken.map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;
         Ok(Self { sender, trace, tunnel, sharing: Sharing::Anybody })
@@ -164,6 +164,7 @@ impl Upstream {
         if !self.manner().reuses_connections() {
             return;
         }
+        self.trace.end();
         self.tunnel.pool.put(Idle { sender: self.sender, trace: self.trace });
     }
 }

@@ -24,7 +24,7 @@ use crate::visitor::next::Kept;
 
 fn trace() -> Arc<Trace> {
     let hold = Holds::new(Instant::now()).after_restart(&Hostname::parse("a.example").unwrap()).unwrap();
-    Arc::new(Trace::new(hold))
+    Arc::new(Trace::new(hold, Arc::default()))
 }
 
 fn pattern(bytes: usize) -> Vec<u8> {
