@@ -1,23 +1,21 @@
-//! HTTP, from both sides.
+//! HTTP/1.1 from both sides, and what both versions have in common.
 
 use std::convert::Infallible;
 
+use adit_web::hygiene::{self, Forwarded};
 use adit_web::limits::{ClientLimits, ServeLimits};
-use adit_web::{RequestAuthority, body, client, hygiene, serve};
+use adit_web::{RequestAuthority, body, client, serve};
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Request, Response};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use crate::connection::{pipe, run, stranger};
+use crate::relay;
 
-/// A visitor who writes anything is answered or dropped, and what reaches the service has one authority and one length.
+/// A visitor who writes anything is answered or dropped, and what goes on to an upstream is one request, whole or cut.
 pub fn visitor(data: &[u8]) {
     let service = tower::service_fn(|request: Request<Incoming>| async move {
-        let (parts, incoming) = request.into_parts();
-        one_length(&parts.headers);
-        drop(RequestAuthority::of(&parts));
-        drop(body::from_visitor(incoming).collect().await);
+        relay::request(request).await;
         Ok::<_, Infallible>(Response::new(body::full("answer")))
     });
     let (ours, theirs) = pipe();
@@ -30,37 +28,20 @@ pub fn visitor(data: &[u8]) {
     assert!(heard.is_empty() || heard.starts_with(b"HTTP/1."), "an answer that is not HTTP");
 }
 
-fn one_length(headers: &HeaderMap) {
+/// No two readers understand the length differently.
+pub(crate) fn one_length(headers: &HeaderMap) {
     let (lengths, codings) = (headers.get_all("content-length"), headers.get_all("transfer-encoding"));
     let (lengths, codings) = (lengths.iter().count(), codings.iter().count());
     assert!(lengths + codings <= 1, "a length that two readers understand differently");
 }
 
-/// An upstream that answers anything: its response is refused, cut or whole.
+/// An upstream that answers anything: its response is refused, or reaches a visitor as it was, whole or cut.
 pub fn upstream(data: &[u8]) {
     let (ours, theirs) = pipe();
     run(async {
-        let limits = ClientLimits::default();
-        let Ok((mut sender, connection)) = client::handshake(ours, limits).await else { return };
-        let request = Request::builder().uri("/").header("host", "a.example").body(body::empty());
-        let exchange = async {
-            let Ok(response) = client::send(&mut sender, request.expect("a request"), limits).await else {
-                return;
-            };
-            let mut response = response.map(drop_body);
-            let (pass, head) = (hygiene::response(&mut response, None).is_ok(), response.headers());
-            if pass {
-                one_length(head);
-                assert!(head.keys().all(|name| !name.as_str().starts_with("adit-")), "it speaks in our name");
-            }
-            drop(sender);
-        };
-        let (_, (), _) = tokio::join!(connection, exchange, stranger(theirs, data));
+        let Ok(sender) = client::handshake(ours, ClientLimits::default()).await else { return };
+        tokio::join!(relay::response(sender), stranger(theirs, data));
     });
-}
-
-fn drop_body(incoming: Incoming) {
-    drop(incoming);
 }
 
 /// An authority that is accepted reads the same again.
@@ -88,17 +69,26 @@ fn of_a_visitor(fields: &[(HeaderName, HeaderValue)]) -> Option<HeaderValue> {
     request.headers_mut().extend(fields.iter().map(|(name, value)| (name.clone(), value.clone())));
     let (parts, body) = request.into_parts();
     let authority = RequestAuthority::of(&parts).ok()?;
-    let visitor = std::net::Ipv4Addr::LOCALHOST.into();
-    let forwarded = hygiene::Forwarded { visitor, scheme: hygiene::Scheme::Https, authority };
     let mut request = Request::from_parts(parts, body);
-    let asked = hygiene::request(&mut request, &forwarded);
-    let sent = request.headers();
+    let asked = hygiene::request(&mut request, &forwarded(authority));
+    clean(request.headers());
+    asked
+}
+
+/// What we say about a visitor.
+pub(crate) fn forwarded(authority: RequestAuthority) -> Forwarded {
+    let visitor = std::net::Ipv4Addr::LOCALHOST.into();
+    Forwarded { visitor, scheme: hygiene::Scheme::Https, authority }
+}
+
+/// A request for an upstream: nothing in it belongs to the visitor's hop, or is ours and said by the visitor.
+pub(crate) fn clean(sent: &HeaderMap) {
     for name in ["te", "proxy-connection", "keep-alive", "proxy-authorization", "adit-error"] {
         assert!(sent.get(name).is_none_or(|value| name == "te" && value == "trailers"), "{name} goes on");
     }
     assert_eq!(sent.get_all("host").iter().count(), 1);
     assert_eq!(sent.get_all("x-forwarded-for").iter().collect::<Vec<_>>(), ["127.0.0.1"]);
-    asked
+    one_length(sent);
 }
 
 fn field(line: &[u8]) -> Option<(HeaderName, HeaderValue)> {

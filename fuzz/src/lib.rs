@@ -4,12 +4,15 @@
 
 mod connection;
 mod http;
+mod http2;
 mod nouns;
+mod relay;
 mod wire;
 
-pub use connection::{hello, mux, proxy};
+pub use connection::{hello, mux, mux_frames, proxy};
 pub use http::{authority, headers, upstream, visitor};
-pub use nouns::{api_key, hostname};
+pub use http2::{frames, upstream_http2, visitor_http2};
+pub use nouns::{addresses, api_key, config, hostname};
 pub use wire::{agent_preface, capability, control, record, server_preface, stream_header};
 
 /// Stops at four bytes that no random input hits, and that coverage leads to within seconds.

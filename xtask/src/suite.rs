@@ -29,6 +29,7 @@ tier 2 holds besides (cargo xtask test --full):
   faults: more and longer ones under load; 1,000 agent sessions that come back, 10,000 idle visitors, 200,000 streams
   metering: thousands of exchanges, 20 kills, 12 handovers
   simulation: 2,500 seeds instead of 300
+  a tunnel over twelve bad lines, from 1 to 100 Mbit/s, beside plain TCP, instead of over one
   fuzzing: every decoder for 20 seconds (cargo xtask fuzz)";
 
 /// Cases per property test in the full run.
