@@ -83,6 +83,11 @@ impl Origin {
     /// Starts to serve at an address that was free a moment ago.
     pub async fn start_at(address: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind(address).await.context("no port for an origin")?;
+        Self::start_on(listener)
+    }
+
+    /// Starts to serve on a port that is open.
+    pub fn start_on(listener: TcpListener) -> Result<Self> {
         let address = listener.local_addr()?;
         let tasks = Tasks::new("origin");
         let (sender, parts) = mpsc::channel(PARTS_MAX);

@@ -67,6 +67,11 @@ impl Visitor {
         Connection::http2(tls, self.https_authority()).await
     }
 
+    /// HTTP/1.1 in the clear to a service itself, past Adit.
+    pub async fn past(address: SocketAddr) -> Result<Connection> {
+        Connection::http1(open(address).await?, "http", address.to_string()).await
+    }
+
     /// One connection of each kind.
     pub async fn each(&self) -> Result<[Connection; 3]> {
         Ok([self.http().await?, self.https().await?, self.http2().await?])

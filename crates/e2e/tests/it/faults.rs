@@ -5,6 +5,7 @@ mod churn;
 mod clocks;
 mod crowd;
 mod descriptors;
+mod far;
 mod herd;
 mod killed;
 mod network;
