@@ -122,13 +122,35 @@ impl Routes {
     /// Takes the tunnel of one session off an endpoint; another epoch is left alone. Returns whether the endpoint was
     /// served by this one and is served by none now, which `tell_last` tells before anybody else can bind it.
     pub(crate) fn unbind(&self, claimed: &Claimed, session: SessionId, tell_last: impl FnOnce()) -> bool {
+        self.take_off(claimed, |route| route.remove(session).into_iter().collect(), tell_last)
+    }
+
+    /// The same with all tunnels of one agent.
+    pub(crate) fn unbind_agent(
+        &self,
+        claimed: &Claimed,
+        instance: InstanceId,
+        tell_last: impl FnOnce(),
+    ) -> bool {
+        self.take_off(claimed, |route| route.remove_agent(instance), tell_last)
+    }
+
+    fn take_off(
+        &self,
+        claimed: &Claimed,
+        take: impl FnOnce(&mut Route) -> Vec<Arc<Tunnel>>,
+        tell_last: impl FnOnce(),
+    ) -> bool {
         let mut routes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let Some(held) = routes.get(&claimed.hostname) else { return false };
         if (held.endpoint(), held.claimed.epoch) != (claimed.endpoint, claimed.epoch) {
             return false;
         }
         let mut route = Route::clone(held);
-        let Some(gone) = route.remove(session) else { return false };
+        let gone = take(&mut route);
+        if gone.is_empty() {
+            return false;
+        }
         let none_left = route.members.is_empty();
         if none_left {
             routes.remove(&claimed.hostname);
@@ -137,7 +159,9 @@ impl Routes {
             routes.insert(claimed.hostname.clone(), Arc::new(route));
         }
         drop(routes);
-        gone.pool.clear();
+        for tunnel in gone {
+            tunnel.pool.clear();
+        }
         none_left
     }
 
@@ -344,6 +368,12 @@ impl Route {
         let gone = self.members.iter_mut().find_map(|member| member.remove(session));
         self.members.retain(|member| !member.tunnels().is_empty());
         gone
+    }
+
+    fn remove_agent(&mut self, instance: InstanceId) -> Vec<Arc<Tunnel>> {
+        let gone = self.member(instance).map(|member| member.tunnels().to_vec());
+        self.members.retain(|member| member.instance != instance);
+        gone.unwrap_or_default()
     }
 }
 

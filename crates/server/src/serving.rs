@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::id::{EndpointId, SessionId};
+use adit_domain::id::{EndpointId, InstanceId, SessionId};
 use adit_domain::{EndpointKind, Epoch, Hostname};
 use adit_net::accept::AcceptLoop;
 use adit_net::listen::{self, BindError};
@@ -60,6 +60,16 @@ pub(crate) type Lost = fn(&Holds, &Hostname);
 /// back. Returns whether it was the last.
 pub(crate) fn end(node: &Arc<Node>, claimed: &Claimed, session: SessionId, lost: Lost) -> bool {
     let is_last = node.routes.unbind(claimed, session, || lost(&node.holds, &claimed.hostname));
+    ended(node, claimed, is_last)
+}
+
+/// The same with all tunnels of one agent: it says that it leaves, over one of its sessions.
+pub(crate) fn end_agent(node: &Arc<Node>, claimed: &Claimed, instance: InstanceId, lost: Lost) -> bool {
+    let is_last = node.routes.unbind_agent(claimed, instance, || lost(&node.holds, &claimed.hostname));
+    ended(node, claimed, is_last)
+}
+
+fn ended(node: &Arc<Node>, claimed: &Claimed, is_last: bool) -> bool {
     close_port(node, claimed);
     if is_last && is_awaited(node, claimed) {
         drop(node.visitor_tasks.spawn("held port", close_port_later(Arc::clone(node), claimed.clone())));

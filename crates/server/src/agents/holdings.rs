@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use adit_authority::Claimed;
-use adit_domain::id::{EndpointId, SessionId};
+use adit_domain::id::{EndpointId, InstanceId, SessionId};
 use adit_wire::control::{Unbind, UnbindReason};
 
 use crate::hold::Holds;
@@ -17,12 +17,14 @@ use crate::serving::{self, Lost};
 pub(super) struct Holdings {
     node: Arc<Node>,
     session: SessionId,
+    /// Whose session it is.
+    instance: InstanceId,
     bound: HashMap<EndpointId, Claimed>,
 }
 
 impl Holdings {
-    pub(super) fn new(node: Arc<Node>, session: SessionId) -> Self {
-        Self { node, session, bound: HashMap::new() }
+    pub(super) fn new(node: Arc<Node>, session: SessionId, instance: InstanceId) -> Self {
+        Self { node, session, instance, bound: HashMap::new() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -40,18 +42,20 @@ impl Holdings {
         serving::end(&self.node, claimed, self.session, Holds::released);
     }
 
-    /// The agent does not want an endpoint any longer, or comes back for it. Returns what is to be released then; `None`
-    /// where it holds nothing of the kind.
+    /// The agent does not want an endpoint any longer, or comes back for it, and that goes for all its sessions: the others
+    /// are about to say so, or dead without anybody knowing. Returns what is to be released then; `None` where it holds
+    /// nothing of the kind.
     pub(super) fn unbind(&mut self, unbind: &Unbind) -> Option<Vec<Claimed>> {
         // An unbind of an epoch that is no longer held is void: it crossed a newer bind.
         self.bound.get(&unbind.endpoint).filter(|held| held.epoch <= unbind.epoch)?;
         let claimed = self.bound.remove(&unbind.endpoint)?;
         if unbind.reason == UnbindReason::AgentReturns {
-            serving::end(&self.node, &claimed, self.session, Holds::vanished);
+            serving::end_agent(&self.node, &claimed, self.instance, Holds::vanished);
             tracing::info!(session = %self.session, hostname = %claimed.hostname, "tunnel held for its agent's return");
             return Some(Vec::new());
         }
-        Some(self.end([claimed]))
+        let was_last = serving::end_agent(&self.node, &claimed, self.instance, Holds::released);
+        Some(if was_last { vec![claimed] } else { Vec::new() })
     }
 
     /// The agent wants none of them any longer. Returns what is to be released then.

@@ -68,7 +68,7 @@ where
         session,
         mix: Arc::default(),
         commands,
-        holdings: Holdings::new(Arc::clone(&node), id),
+        holdings: Holdings::new(Arc::clone(&node), id, instance),
         binds: Pace::new(Rate { burst: BINDS_BURST, interval: BINDS_INTERVAL }),
         claims: Claims::default(),
         releases: Releases::default(),

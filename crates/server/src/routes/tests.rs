@@ -1,4 +1,4 @@
-#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -61,6 +61,25 @@ fn tenant() -> Arc<TenantShare> {
 fn claimed(endpoint: EndpointId, epoch: u64) -> Claimed {
     let hostname = Hostname::parse("one.example").unwrap();
     Claimed { endpoint, hostname, kind: EndpointKind::Http, epoch: Epoch(epoch), port: None }
+}
+
+#[tokio::test]
+async fn an_agent_leaves_with_all_its_sessions_and_no_others() {
+    let (routes, claimed) = (Routes::default(), claimed(EndpointId::new(), 1));
+    let (leaving, staying) = (InstanceId::new(), InstanceId::new());
+    let all: Vec<_> = [leaving, staying, leaving].map(tunnel).into_iter().collect();
+    for (tunnel, _) in &all {
+        routes.bind(&claimed, Arc::clone(tunnel)).unwrap();
+    }
+    let newer = Claimed { epoch: Epoch(2), ..claimed.clone() };
+    assert!(!routes.unbind_agent(&newer, leaving, || panic!("told")));
+    assert!(!routes.unbind_agent(&claimed, leaving, || panic!("told")), "another one serves it");
+    let left = routes.get(&claimed.hostname).unwrap();
+    assert!(left.tunnels().map(|tunnel| tunnel.instance).eq([staying]));
+    assert!(!routes.unbind_agent(&claimed, leaving, || panic!("told")), "it has left before");
+    let mut told = false;
+    assert!(routes.unbind_agent(&claimed, staying, || told = true) && told);
+    assert!(routes.get(&claimed.hostname).is_none());
 }
 
 #[tokio::test]

@@ -64,6 +64,33 @@ async fn who_returns_is_waited_for_and_finishes_what_it_has_begun() {
     assert_eq!(begun.response().await.body, "begun");
 }
 
+/// The other one says nothing: perhaps it is dead, and nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_leaves_with_all_its_sessions() {
+    for reason in [UnbindReason::AgentAsked, UnbindReason::AgentReturns] {
+        let node = TestNode::start();
+        let identity = Identity::of(&node, TenantId::new());
+        let mut first = TestAgent::connect(&node, &identity).await;
+        let bound = first.bind(HOST).await;
+        let mut second = TestAgent::connect_as(&node, &identity, first.instance).await;
+        assert!(matches!(second.ask(HOST, bound.epoch).await, Frame::Bound(_)));
+        leaves(&mut first, &bound, reason).await;
+        if reason == UnbindReason::AgentAsked {
+            let refused = posts(&node).await.response().await;
+            assert_eq!(refused.header("adit-error"), Some("ADIT-2001"));
+        } else {
+            let mut waiting = posts(&node).await;
+            let mut next = TestAgent::connect(&node, &identity).await;
+            assert!(matches!(next.ask(HOST, Epoch::NONE).await, Frame::Bound(_)));
+            answers(&mut next).await;
+            assert_eq!(waiting.response().await.status(), 200);
+        }
+        leaves(&mut second, &bound, reason).await;
+        let released = usize::from(reason == UnbindReason::AgentAsked);
+        assert_eq!(node.authority.released().len(), released);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_gives_it_back_is_not_waited_for() {
     let node = TestNode::start();
