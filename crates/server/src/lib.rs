@@ -6,11 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod agents;
+mod arrivals;
 mod balance;
 mod builder;
 mod choice;
 mod clock;
-mod flow;
 mod flows;
 mod follow;
 mod handshakes;

@@ -11,7 +11,7 @@ use adit_mux::Budget;
 use adit_wire::capability::Capability;
 use thiserror::Error;
 
-use crate::flow::Flow;
+use crate::arrivals::Arrivals;
 use crate::limits::{
     CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
     FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
@@ -32,10 +32,10 @@ pub(crate) struct TenantShare {
     requests: Arc<Places>,
     /// Requests that wait for an agent or its upstream.
     held: Arc<Places>,
-    new_connections: Flow,
-    new_requests: Flow,
+    new_connections: Arrivals,
+    new_requests: Arrivals,
     /// Requests that are refused and leave their connection open.
-    refusals: Flow,
+    refusals: Arrivals,
     idle_ms: AtomicU64,
     flows: Arc<Places>,
     datagram_bytes: Arc<Places>,
@@ -95,9 +95,9 @@ impl TenantShare {
             refused: Places::new(CONNECTIONS_REFUSED_PER_TENANT_MAX),
             requests: none(),
             held: Places::new(HELD_PER_TENANT_MAX),
-            new_connections: Flow::new(),
-            new_requests: Flow::new(),
-            refusals: Flow::new(),
+            new_connections: Arrivals::new(),
+            new_requests: Arrivals::new(),
+            refusals: Arrivals::new(),
             flows: Places::new(FLOWS_PER_TENANT_MAX),
             datagram_bytes: Places::new(DATAGRAM_BYTES_PER_TENANT_MAX),
             idle_ms: AtomicU64::new(0),

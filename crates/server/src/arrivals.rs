@@ -7,15 +7,15 @@ const SECOND_NS: u64 = 1_000_000_000;
 
 /// So many a second; after a pause, as many at once.
 #[derive(Debug)]
-pub(crate) struct Flow {
+pub(crate) struct Arrivals {
     born: Instant,
     per_s_max: AtomicU64,
     /// When the whole of a second is free again, in nanoseconds after `born`. Nothing is free when that is a second away.
     free_at_ns: AtomicU64,
 }
 
-impl Flow {
-    /// Nothing may arrive until [`Flow::hold_to`].
+impl Arrivals {
+    /// Nothing may arrive until [`Arrivals::hold_to`].
     pub(crate) fn new() -> Self {
         Self { born: Instant::now(), per_s_max: AtomicU64::new(0), free_at_ns: AtomicU64::new(0) }
     }
@@ -47,44 +47,44 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use std::time::{Duration, Instant};
 
-    use super::Flow;
+    use super::Arrivals;
 
     /// How many of a thousand may arrive at this moment.
-    fn arrive(flow: &Flow, now: Instant) -> usize {
-        (0..1_000).filter(|_| flow.take(now)).count()
+    fn arrive(arrivals: &Arrivals, now: Instant) -> usize {
+        (0..1_000).filter(|_| arrivals.take(now)).count()
     }
 
     #[test]
     fn a_second_has_so_many_places() {
         for per_s_max in [1, 99, 100, 101] {
-            let flow = Flow::new();
-            flow.hold_to(per_s_max);
+            let arrivals = Arrivals::new();
+            arrivals.hold_to(per_s_max);
             let begun = Instant::now();
             let wanted = usize::try_from(per_s_max).unwrap_or_default();
-            assert_eq!(arrive(&flow, begun), wanted);
-            assert_eq!(arrive(&flow, begun + Duration::from_secs(1)), wanted);
+            assert_eq!(arrive(&arrivals, begun), wanted);
+            assert_eq!(arrive(&arrivals, begun + Duration::from_secs(1)), wanted);
             // After a long pause there is a second's worth, and no more.
-            assert_eq!(arrive(&flow, begun + Duration::from_hours(1)), wanted);
+            assert_eq!(arrive(&arrivals, begun + Duration::from_hours(1)), wanted);
         }
     }
 
     #[test]
     fn what_is_used_up_comes_back_bit_by_bit() {
-        let (flow, begun) = (Flow::new(), Instant::now());
-        flow.hold_to(100);
-        assert_eq!(arrive(&flow, begun), 100);
+        let (arrivals, begun) = (Arrivals::new(), Instant::now());
+        arrivals.hold_to(100);
+        assert_eq!(arrive(&arrivals, begun), 100);
         for n in 1..50 {
-            assert_eq!(arrive(&flow, begun + n * Duration::from_millis(20)), 2, "{n}");
+            assert_eq!(arrive(&arrivals, begun + n * Duration::from_millis(20)), 2, "{n}");
         }
     }
 
     #[test]
     fn nothing_arrives_where_nothing_may_and_a_new_limit_counts_at_once() {
-        let (flow, now) = (Flow::new(), Instant::now());
-        assert_eq!(arrive(&flow, now), 0);
-        flow.hold_to(10);
-        assert_eq!(arrive(&flow, now), 10);
-        flow.hold_to(0);
-        assert_eq!(arrive(&flow, now + Duration::from_secs(5)), 0);
+        let (arrivals, now) = (Arrivals::new(), Instant::now());
+        assert_eq!(arrive(&arrivals, now), 0);
+        arrivals.hold_to(10);
+        assert_eq!(arrive(&arrivals, now), 10);
+        arrivals.hold_to(0);
+        assert_eq!(arrive(&arrivals, now + Duration::from_secs(5)), 0);
     }
 }
