@@ -183,8 +183,8 @@ pub const BULKY_BYTES: usize = 64 * 1024;
 /// Exchanges in a row that must have been small before the next ones are taken for small.
 pub const SMALL_IN_A_ROW: usize = 64;
 
-/// Small exchanges that share one connection before the next is used: their frames travel together. A connection that
-/// is lost, or waits for a lost packet, concerns no more of them.
+/// Small exchanges that share one connection before the next is used: their frames travel together. As many wait for a
+/// packet that is lost, unless there are more of them than connections times this.
 pub const SMALL_TOGETHER: usize = 64;
 
 /// An agent that owes an answer for so long is passed over while another session does not: its link may be dead, which

@@ -44,6 +44,11 @@ impl Passing {
         Self { mix, bytes: AtomicUsize::new(BULKY_BYTES + 1) }
     }
 
+    /// The same of the connection that this exchange turns into.
+    pub(crate) fn carried(&self) -> Self {
+        Self::in_full(Arc::clone(&self.mix))
+    }
+
     /// So many bytes more have passed, this way or that.
     pub(crate) fn pass(&self, bytes: usize) {
         let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use adit_authority::Claimed;
 use adit_domain::id::{EndpointId, InstanceId, RequestId, SessionId};
-use adit_domain::{Epoch, Hostname, Pooling, Sticky};
+use adit_domain::{EndpointKind, Epoch, Hostname, Pooling, Sticky};
 use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader};
 use thiserror::Error;
 
@@ -74,6 +74,11 @@ impl Routes {
     /// The route of a host name, as it is now.
     pub(crate) fn get(&self, hostname: &Hostname) -> Option<Arc<Route>> {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).get(hostname).cloned()
+    }
+
+    /// The same, unless it is of another kind: a name that was removed can come back as one.
+    pub(crate) fn get_kind(&self, hostname: &Hostname, kind: EndpointKind) -> Option<Arc<Route>> {
+        self.get(hostname).filter(|route| route.claimed.kind == kind)
     }
 
     /// Lets `tunnel` serve what was claimed, tells who waits for that, and returns the route that this ends: that of an older epoch, or of another

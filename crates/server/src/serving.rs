@@ -77,10 +77,16 @@ fn ended(node: &Arc<Node>, claimed: &Claimed, is_last: bool) -> bool {
     is_last
 }
 
+/// A route gave way to a newer one of the same name, which may be of another kind or at another port.
+pub(crate) fn replaced(node: &Node, claimed: &Claimed) {
+    close_port(node, claimed);
+}
+
 fn close_port(node: &Node, claimed: &Claimed) {
     let is_served = || {
         let route = node.routes.get(&claimed.hostname);
-        route.is_some_and(|route| route.endpoint() == claimed.endpoint)
+        let at = |claimed: &Claimed| (claimed.endpoint, claimed.kind, claimed.port);
+        route.is_some_and(|route| at(&route.claimed) == at(claimed))
     };
     node.ports.close_unless(claimed.endpoint, || is_served() || is_awaited(node, claimed));
 }

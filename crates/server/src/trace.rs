@@ -118,8 +118,9 @@ impl Traced {
         (Self { stream, is_dialled: false, trace: Arc::clone(&trace) }, trace)
     }
 
-    pub(crate) fn into_inner(self) -> Stream {
-        self.stream
+    /// The stream, which carries from now on what nobody can foresee, and its weight, to be kept as long.
+    pub(crate) fn into_carried(self) -> (Stream, Passing) {
+        (self.stream, self.trace.passing.carried())
     }
 
     fn look(&mut self) {

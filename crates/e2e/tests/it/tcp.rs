@@ -1,6 +1,7 @@
 //! Endpoints of kind tcp: a public port whose connections arrive at the upstream as they are.
 
 mod held;
+mod kind;
 
 use std::net::SocketAddr;
 use std::process::Stdio;

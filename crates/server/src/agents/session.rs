@@ -260,7 +260,10 @@ impl AgentSession {
         });
         match self.node.routes.bind(&claimed, tunnel) {
             Ok(None) => {}
-            Ok(Some(route)) => tell_the_losers(&route, &claimed),
+            Ok(Some(route)) => {
+                serving::replaced(&self.node, &route.claimed);
+                tell_the_losers(&route, &claimed);
+            }
             Err(error) => {
                 let reason = match error {
                     BindError::Stale => BindRefusal::Replaced,

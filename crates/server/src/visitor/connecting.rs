@@ -36,10 +36,13 @@ impl Target {
         }
     }
 
-    /// Names move: whoever waits for one endpoint must not get to another.
+    /// Names move: whoever waits for one endpoint must not get to another, nor to what the same became, since bytes that
+    /// are carried as they are must not reach a service that expects to be spoken to by the node.
     fn is(&self, route: &Route) -> bool {
         match self {
-            Self::Port(_, endpoint) => route.endpoint() == *endpoint,
+            Self::Port(_, endpoint) => {
+                route.endpoint() == *endpoint && route.claimed.kind == EndpointKind::Tcp
+            }
             Self::Name(_) => route.claimed.kind == EndpointKind::Tls,
         }
     }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use adit_domain::Hostname;
+use adit_domain::{EndpointKind, Hostname};
 use adit_process::shutdown::{Phase, Shutdown};
 use adit_wire::limits::DATAGRAM_BYTES_MAX;
 use tokio::net::UdpSocket;
@@ -98,7 +98,7 @@ impl Port {
         if shutdown.phase() != Phase::Running || address.port() == 0 || node.overload.sheds(&node.gate) {
             return Err(Dropped::NoFlow);
         }
-        let route = node.routes.get(&self.hostname).ok_or(Dropped::NoFlow)?;
+        let route = node.routes.get_kind(&self.hostname, EndpointKind::Udp).ok_or(Dropped::NoFlow)?;
         let began = node.flows.begin(&route.share, address.ip(), Instant::now());
         let place = began.map_err(|_full| Dropped::NoFlow)?;
         let shares = [route.share.datagram_bytes(), node.flows.datagram_bytes()];

@@ -73,7 +73,7 @@ async fn splice(
     let (mut visitor, upstream) =
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
     let (stream, early) = client::into_io::<Traced>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
-    let stream = stream.into_inner();
+    let (stream, weight) = stream.into_carried();
     let mut counted = CountedIo::new(Patient::new(&mut visitor, WRITE_STALL), meter);
     let write_early = async {
         counted.write_all(&early).await?;
@@ -85,6 +85,7 @@ async fn splice(
         end = adit_mux::pump(stream, &mut counted, PumpLimits::of_server(), &traffic) => end,
         () = silent_for(&traffic, idle_max) => return Err(UpgradeFailure::Silent),
     };
+    drop(weight);
     if matches!(end, PumpEnd::Complete | PumpEnd::Unread) {
         visitor.complete();
     }

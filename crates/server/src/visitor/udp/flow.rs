@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use adit_api::Code;
-use adit_domain::Hostname;
 use adit_domain::id::RequestId;
+use adit_domain::{EndpointKind, Hostname};
 use adit_mux::{DatagramIo, Flow, FlowEnd, FlowIdle, Stream};
 use adit_process::shutdown::Shutdown;
 use adit_wire::record::AbortCode;
@@ -21,6 +21,7 @@ use crate::choice::{Choice, Known};
 use crate::flows::FlowPlace;
 use crate::limits::{FLOW_CONVERSATION_IDLE, FLOW_DRAINING_IDLE, FLOW_QUESTION_IDLE};
 use crate::metering::Meter;
+use crate::mix::Passing;
 use crate::node::Node;
 use crate::places::Place;
 use crate::probe;
@@ -79,6 +80,7 @@ struct Carrying {
 impl Carrying {
     async fn carry(self, mut draining: Shutdown) -> Result<FlowEnd, Code> {
         let (tunnel, stream) = self.open().await?;
+        let _weight = Passing::in_full(Arc::clone(&tunnel.mix));
         let Self { node, hostname, visitor, .. } = self;
         let mut flow = Flow::new(stream, VisitorIo::new(visitor, Arc::clone(&tunnel.meter)));
         let ended = tokio::select! {
@@ -103,7 +105,8 @@ impl Carrying {
         let address = SocketAddr::new(self.visitor.address.ip().to_canonical(), self.visitor.address.port());
         let mut choice = Choice::of(Known { address: Some(address.ip()), mark: None });
         loop {
-            let route = self.node.routes.get(&self.hostname).ok_or(Code::AgentOffline)?;
+            let route = self.node.routes.get_kind(&self.hostname, EndpointKind::Udp);
+            let route = route.ok_or(Code::AgentOffline)?;
             let tunnel = route.pick(&mut choice).map_err(|none| match none {
                 NoTunnel::Gone => Code::AgentOffline,
                 NoTunnel::Full => Code::EndpointBusy,
