@@ -187,6 +187,9 @@ pub const SMALL_IN_A_ROW: usize = 64;
 /// packet that is lost, unless there are more of them than connections times this.
 pub const SMALL_TOGETHER: usize = 64;
 
+/// Removed endpoints that a node remembers, so that nobody serves what was claimed before. Operators remove few.
+pub const REMOVED_ENDPOINTS_MAX: usize = 10_000;
+
 /// An agent that owes an answer for so long is passed over while another session does not: its link may be dead, which
 /// the heartbeat finds out later. A slow network answers within a second.
 pub const SILENT_AFTER: Duration = Duration::from_secs(3);

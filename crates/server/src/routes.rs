@@ -1,5 +1,7 @@
 //! Which tunnels serve which host name, right now, on this node.
 
+mod removed;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -20,11 +22,14 @@ use crate::pool::Idle;
 use crate::share::EndpointShare;
 use crate::sticky::Mark;
 use crate::tunnel::Tunnel;
+use removed::Removed;
 
 /// The live endpoints of this node. Readers take a snapshot of one route and never wait for a writer's I/O.
 #[derive(Default)]
 pub(crate) struct Routes {
     by_name: RwLock<HashMap<Hostname, Arc<Route>>>,
+    /// Looked at with `by_name` locked for writing.
+    removed: Removed,
 }
 
 /// One live endpoint: who serves it, in which epoch.
@@ -44,7 +49,7 @@ pub(crate) struct Route {
 /// Why a tunnel does not serve what was claimed for it.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(crate) enum BindError {
-    /// A newer epoch serves this endpoint here already.
+    /// A newer epoch serves this endpoint here already, or it was removed since.
     #[error("a newer epoch serves this endpoint")]
     Stale,
     /// Another agent serves it in the same epoch, and the two do not share it. A directory gives an epoch to one agent
@@ -97,7 +102,8 @@ impl Routes {
         let mut routes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let held = routes.get(&claimed.hostname);
         let is_same_endpoint = |route: &&Arc<Route>| route.endpoint() == claimed.endpoint;
-        if held.filter(is_same_endpoint).is_some_and(|route| route.claimed.epoch > claimed.epoch) {
+        let newer = held.filter(is_same_endpoint).filter(|route| route.claimed.epoch > claimed.epoch);
+        if newer.is_some() || self.removed.voids(claimed) {
             return Err(BindError::Stale);
         }
         let joined = held.filter(is_same_endpoint).filter(|route| route.claimed.epoch == claimed.epoch);
@@ -179,6 +185,7 @@ impl Routes {
         tell_last: impl FnOnce(&Hostname),
     ) -> Option<Arc<Route>> {
         let mut routes = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
+        self.removed.note(endpoint, before);
         let is_removed = |route: &Arc<Route>| route.endpoint() == endpoint && route.claimed.epoch < before;
         let hostname = routes.values().find(|route| is_removed(route))?.claimed.hostname.clone();
         let removed = routes.remove(&hostname)?;

@@ -83,6 +83,19 @@ async fn an_agent_leaves_with_all_its_sessions_and_no_others() {
 }
 
 #[tokio::test]
+async fn what_was_claimed_before_a_removal_is_not_served() {
+    let (routes, endpoint) = (Routes::default(), EndpointId::new());
+    let (tunnel, _alive) = tunnel(InstanceId::new());
+    routes.bind(&claimed(endpoint, 5), Arc::clone(&tunnel)).unwrap();
+    assert!(routes.remove(endpoint, Epoch(6), |_| {}).is_some());
+    // Granted before as well, and here only now.
+    assert_eq!(routes.bind(&claimed(endpoint, 5), Arc::clone(&tunnel)).err(), Some(BindError::Stale));
+    routes.bind(&claimed(endpoint, 6), Arc::clone(&tunnel)).unwrap();
+    assert!(routes.remove(endpoint, Epoch(6), |_| {}).is_none(), "it was removed before that");
+    routes.bind(&claimed(EndpointId::new(), 1), tunnel).unwrap();
+}
+
+#[tokio::test]
 async fn epochs_of_one_endpoint_are_compared_and_another_endpoint_starts_anew() {
     let (routes, a, b) = (Routes::default(), EndpointId::new(), EndpointId::new());
     let (older, _older) = tunnel(InstanceId::new());
