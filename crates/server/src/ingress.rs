@@ -29,8 +29,8 @@ use crate::limits::{CONNECTIONS_OF_DESCRIPTORS_PERCENT, HANDSHAKE_DEADLINE, VISI
 use crate::node::Node;
 use crate::places::NoPlace;
 use crate::share::Refused;
-use crate::visitor::VisitorConnection;
 use crate::visitor::raw::{self, Target, Unserved};
+use crate::visitor::{Admission, VisitorConnection};
 use crate::{agents, visitor};
 use passthrough::Passthrough;
 
@@ -81,7 +81,8 @@ pub(crate) async fn plain<L: Listen>(node: Arc<Node>, listener: L, gate: Gate, s
         async move {
             let served = match node.visitors.take() {
                 Ok(place) => {
-                    let connection = VisitorConnection::new(peer, Scheme::Http, None, (permit, place, None));
+                    let admission = Admission::new(permit, place, None);
+                    let connection = VisitorConnection::new(peer, Scheme::Http, None, admission);
                     visit(node, stream, Version::HTTP_11, connection, draining)
                         .await
                         .map_err(IngressError::from)
@@ -183,7 +184,8 @@ impl Public {
         let entry = entry.inspect_err(|_| stream.get_ref().reset_on_drop())?;
         let mut stream = tls::accept(Arc::clone(&self.visitors), stream, deadline).await?;
         stream.get_mut().1.set_buffer_limit(Some(VISITOR_UNSENT_BYTES_MAX));
-        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, (permit, place, entry));
+        let admission = Admission::new(permit, place, entry);
+        let connection = VisitorConnection::new(peer, Scheme::Https, server_name, admission);
         let version = match stream.get_ref().1.alpn_protocol() {
             Some(H2) => Version::HTTP_2,
             _ => Version::HTTP_11,

@@ -113,9 +113,8 @@ pub(crate) struct Traced {
 }
 
 impl Traced {
-    pub(crate) fn new(stream: Stream, (hold, mix): (Arc<Hold>, Arc<Mix>)) -> (Self, Arc<Trace>) {
-        let trace = Arc::new(Trace::new(hold, mix));
-        (Self { stream, is_dialled: false, trace: Arc::clone(&trace) }, trace)
+    pub(crate) fn new(stream: Stream, trace: Arc<Trace>) -> Self {
+        Self { stream, is_dialled: false, trace }
     }
 
     /// The stream, which carries from now on what nobody can foresee, and its weight, to be kept as long.

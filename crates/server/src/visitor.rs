@@ -17,7 +17,7 @@ mod upgrade;
 mod upstream;
 mod waiting;
 
-pub(crate) use connection::VisitorConnection;
+pub(crate) use connection::{Admission, VisitorConnection};
 
 use std::sync::Arc;
 

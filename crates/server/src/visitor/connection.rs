@@ -14,15 +14,28 @@ use crate::places::Place;
 use crate::routes::Route;
 use crate::share::Entry;
 
+/// The places that a visitor's connection has until it ends.
+pub(crate) struct Admission {
+    _of_node: ConnectionPermit,
+    _of_visitors: Place,
+    of_tenant: Option<Entry>,
+}
+
+impl Admission {
+    /// Places among the connections of the node, among those of visitors and, where the TLS handshake told whose it is, of
+    /// the tenant.
+    pub(crate) const fn new(node: ConnectionPermit, visitors: Place, tenant: Option<Entry>) -> Self {
+        Self { _of_node: node, _of_visitors: visitors, of_tenant: tenant }
+    }
+}
+
 /// One connection of a visitor.
 pub(crate) struct VisitorConnection {
     pub(crate) peer: SocketAddr,
     pub(crate) scheme: Scheme,
     /// The name in the TLS handshake; none for plain HTTP.
     pub(crate) opened_for: Option<Hostname>,
-    /// Its places among the connections of the node, among those of visitors and, where the TLS handshake told whose it is,
-    /// of the tenant.
-    places: (ConnectionPermit, Place, Option<Entry>),
+    places: Admission,
     /// The upstream connection that an authentication scheme tied to this visitor.
     pinned: Mutex<Option<Upstream>>,
     is_leaving: AtomicBool,
@@ -34,7 +47,7 @@ impl VisitorConnection {
         peer: SocketAddr,
         scheme: Scheme,
         opened_for: Option<Hostname>,
-        places: (ConnectionPermit, Place, Option<Entry>),
+        places: Admission,
     ) -> Self {
         let (is_leaving, leaving) = (AtomicBool::new(false), Notify::new());
         Self { peer, scheme, opened_for, places, pinned: Mutex::new(None), is_leaving, leaving }
@@ -42,7 +55,7 @@ impl VisitorConnection {
 
     /// Whether its tenant has as many connections as it may, so that this one is only told so.
     pub(super) fn is_refused(&self) -> bool {
-        matches!(self.places.2, Some(Entry::Told(_)))
+        matches!(self.places.of_tenant, Some(Entry::Told(_)))
     }
 
     /// Ends the connection with what is in flight on it.

@@ -74,7 +74,8 @@ impl Upstream {
                 Err(_) => return Err(Failure::unopened(OpenError::Closed, &tunnel)),
             }
         }
-        let (stream, trace) = Traced::new(stream, (Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix)));
+        let trace = Arc::new(Trace::new(Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix)));
+        let stream = Traced::new(stream, Arc::clone(&trace));
         let spoken = tunnel.manner.speak(&node.visitor_tasks, stream).await;
         let sender = spoken.map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;
         Ok(Self { sender, trace, tunnel, sharing: Sharing::Anybody })
