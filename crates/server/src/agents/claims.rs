@@ -1,5 +1,7 @@
 //! Claims of one session that wait for the directory.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -32,6 +34,8 @@ pub(super) struct Outcome {
 #[derive(Default)]
 pub(super) struct Claims {
     waiting: FuturesUnordered<Pin<Box<dyn Future<Output = Outcome> + Send>>>,
+    /// What was said to those that were answered while the session had no time for them.
+    answered: VecDeque<Outcome>,
 }
 
 impl Claims {
@@ -44,7 +48,7 @@ impl Claims {
         (bind, manner): (Bind, Manner),
     ) -> Result<(), Busy> {
         let (request, pooling) = (bind.request, bind.pooling);
-        if self.waiting.len() >= CLAIMS_IN_FLIGHT_MAX {
+        if self.waiting() >= CLAIMS_IN_FLIGHT_MAX {
             return Err(Busy);
         }
         let claim = claim_of(node, capability, instance, bind);
@@ -58,11 +62,26 @@ impl Claims {
 
     /// How many claims wait.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len().saturating_add(self.answered.len())
+    }
+
+    /// Lets them go on, without an end.
+    pub(super) async fn advance(&mut self) -> Infallible {
+        loop {
+            let outcome = self.answer().await;
+            self.answered.push_back(outcome);
+        }
     }
 
     /// The next outcome; waits for ever while no claim is in flight.
     pub(super) async fn next(&mut self) -> Outcome {
+        match self.answered.pop_front() {
+            Some(outcome) => outcome,
+            None => self.answer().await,
+        }
+    }
+
+    async fn answer(&mut self) -> Outcome {
         match self.waiting.next().await {
             Some(outcome) => outcome,
             None => std::future::pending().await,

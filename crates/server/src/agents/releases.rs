@@ -1,5 +1,6 @@
 //! Endpoints that one session has given back, on their way to the directory.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -35,6 +36,13 @@ impl Releases {
     pub(super) async fn next(&mut self) {
         if self.waiting.next().await.is_none() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// Lets them go on, without an end.
+    pub(super) async fn advance(&mut self) -> Infallible {
+        loop {
+            self.next().await;
         }
     }
 

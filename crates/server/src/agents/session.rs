@@ -133,7 +133,7 @@ impl AgentSession {
                 },
                 outcome = self.claims.next() => self.settle(control, outcome).await,
                 () = self.releases.next() => Ok(()),
-                refreshed = self.standing.refreshed(&self.node) => tell(control, refreshed).await,
+                refreshed = self.standing.refreshed(&self.node) => self.tell(control, refreshed).await,
                 loss = losses.recv() => match loss {
                     Some(loss) => self.give_way(control, loss).await,
                     None => Err("commands ended"),
@@ -141,24 +141,24 @@ impl AgentSession {
                 () = draining.draining(), if !drain_told => {
                     drain_told = true;
                     let deadline_ms = millis(self.node.drain_deadline);
-                    tell(control, Frame::Drain { reason: DrainReason::NodeLeaves, deadline_ms }).await
+                    self.tell(control, Frame::Drain { reason: DrainReason::NodeLeaves, deadline_ms }).await
                 }
                 () = retiring.retiring(), if worn_out_at.is_none() && !drain_told => {
                     let deadline = self.node.rotation_deadline;
                     worn_out_at = Some(Instant::now() + deadline);
                     let deadline_ms = millis(deadline);
-                    tell(control, Frame::Drain { reason: DrainReason::WornOut, deadline_ms }).await
+                    self.tell(control, Frame::Drain { reason: DrainReason::WornOut, deadline_ms }).await
                 }
                 () = at(worn_out_at) => {
-                    let _ = tell(control, goodbye(GoodbyeReason::WornOut)).await;
+                    let _ = self.tell(control, goodbye(GoodbyeReason::WornOut)).await;
                     Err("worn out")
                 }
                 () = tokio::time::sleep_until(expires) => {
-                    let _ = tell(control, goodbye(GoodbyeReason::CapabilityExpired)).await;
+                    let _ = self.tell(control, goodbye(GoodbyeReason::CapabilityExpired)).await;
                     Err("capability expired")
                 }
                 () = stopping.stopped() => {
-                    let _ = tell(control, goodbye(GoodbyeReason::Draining)).await;
+                    let _ = self.tell(control, goodbye(GoodbyeReason::Draining)).await;
                     Err("node stopped")
                 }
             };
@@ -174,11 +174,11 @@ impl AgentSession {
             Frame::Unbind(unbind) => {
                 let Some(given_back) = self.holdings.unbind(&unbind) else { return Ok(()) };
                 self.releases.start(&self.node, given_back);
-                tell(control, Frame::Unbind(unbind)).await
+                self.tell(control, Frame::Unbind(unbind)).await
             }
             Frame::Refresh { request } => match self.standing.refresh(&self.node, request) {
                 None => Ok(()),
-                Some(refused) => tell(control, refused).await,
+                Some(refused) => self.tell(control, refused).await,
             },
             Frame::Goodbye { .. } => {
                 self.releases.start(&self.node, self.holdings.unbind_all());
@@ -203,7 +203,7 @@ impl AgentSession {
         });
         match refusal {
             Ok(()) => Ok(()),
-            Err((reason, message)) => tell(control, claims::refused(request, reason, message)).await,
+            Err((reason, message)) => self.tell(control, claims::refused(request, reason, message)).await,
         }
     }
 
@@ -237,12 +237,12 @@ impl AgentSession {
             Ok(claimed) => claimed,
             Err(error) => {
                 tracing::info!(session = %self.id, %error, "bind refused");
-                return tell(control, claims::refusal_of(request, &error)).await;
+                return self.tell(control, claims::refusal_of(request, &error)).await;
             }
         };
         let Some(meter) = self.node.meters.of(claimed.endpoint) else {
             let message = "the node counts as many endpoints as it can";
-            return tell(control, claims::refused(request, BindRefusal::TryLater, message)).await;
+            return self.tell(control, claims::refused(request, BindRefusal::TryLater, message)).await;
         };
         let hold = self.node.holds.enter(&claimed.hostname, &self.standing.share);
         let tunnel = Arc::new(Tunnel {
@@ -274,7 +274,7 @@ impl AgentSession {
                         BindRefusal::LimitReached
                     }
                 };
-                return tell(control, claims::refused(request, reason, &error.to_string())).await;
+                return self.tell(control, claims::refused(request, reason, &error.to_string())).await;
             }
         }
         let bound = Bound {
@@ -285,14 +285,15 @@ impl AgentSession {
             hostname: claimed.hostname.clone(),
         };
         self.holdings.enter(claimed.clone());
-        if let Err(error) = serving::open(&self.node, &claimed).await {
+        let node = Arc::clone(&self.node);
+        if let Err(error) = self.beside(serving::open(&node, &claimed)).await {
             self.holdings.undo(&claimed);
             tracing::warn!(%error, hostname = %claimed.hostname, "a public port cannot be opened");
             let refused = claims::refused(request, BindRefusal::TryLater, "the node cannot open the port");
-            return tell(control, refused).await;
+            return self.tell(control, refused).await;
         }
         tracing::info!(session = %self.id, hostname = %claimed.hostname, epoch = %claimed.epoch, "tunnel up");
-        tell(control, Frame::Bound(bound)).await
+        self.tell(control, Frame::Bound(bound)).await
     }
 
     async fn give_way(&mut self, control: &Control, loss: Loss) -> Step {
@@ -300,7 +301,23 @@ impl AgentSession {
             return Ok(());
         }
         let Loss { endpoint, epoch, reason } = loss;
-        tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
+        self.tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
+    }
+
+    async fn tell(&mut self, control: &Control, frame: Frame) -> Step {
+        self.beside(tell(control, frame)).await
+    }
+
+    /// Does `work`, while what the directory was asked goes on: a question that nobody polls may keep a transaction
+    /// open, and with it everybody else's, for as long as an agent does not read what it is told.
+    async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.claims.advance() => match never {},
+            never = self.releases.advance() => match never {},
+            never = self.standing.advance() => match never {},
+        }
     }
 }
 

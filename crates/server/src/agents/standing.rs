@@ -1,5 +1,6 @@
 //! What a session stands on: its capability, and for how long.
 
+use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use adit_net::rate::{Pace, Rate, TooOften};
 use adit_wire::capability::{Capability, SignedCapability};
 use adit_wire::control::Frame;
 use adit_wire::preface::Status;
+use futures::future::{MaybeDone, maybe_done};
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
@@ -29,7 +31,7 @@ pub(super) struct Standing {
     pub(super) share: Arc<TenantShare>,
     refreshes: Pace,
     /// The refresh that waits for the control plane, and which one it is for the agent.
-    refreshing: Option<(u32, Asked)>,
+    refreshing: Option<(u32, Pin<Box<MaybeDone<Asked>>>)>,
 }
 
 /// What the control plane says, or that it said nothing in time.
@@ -62,27 +64,37 @@ impl Standing {
         }
         let (node, capability) = (Arc::clone(node), self.capability.clone());
         let asked = async move { timeout(CLAIM_DEADLINE, node.admission.refresh(&capability)).await };
-        self.refreshing = Some((request, Box::pin(asked)));
+        self.refreshing = Some((request, Box::pin(maybe_done(Box::pin(asked)))));
         None
     }
 
     /// What the agent is told that has asked; waits for ever while none has.
     pub(super) async fn refreshed(&mut self, node: &Node) -> Frame {
         let Some((request, asked)) = &mut self.refreshing else { return pending().await };
-        let (request, answer) = (*request, asked.await);
+        let request = *request;
+        asked.as_mut().await;
+        let answer = asked.as_mut().take_output();
         self.refreshing = None;
         let refused = |status| Frame::RefreshRefused { request, status, retry_after_ms: millis(RETRY_AFTER) };
         match answer {
-            Ok(Ok(capability)) => {
+            Some(Ok(Ok(capability))) => {
                 if let Ok(renewed) = node.trust.verify(&capability, node.now()) {
                     self.renew(node, renewed);
                 }
                 Frame::Refreshed { request, capability }
             }
-            Ok(Err(RefreshError::Revoked)) => refused(Status::CapabilityRevoked),
+            Some(Ok(Err(RefreshError::Revoked))) => refused(Status::CapabilityRevoked),
             // The agent asks again; its capability is still good for a long time.
-            Ok(Err(RefreshError::Unavailable(_))) | Err(_) => refused(Status::Overloaded),
+            Some(Ok(Err(RefreshError::Unavailable(_))) | Err(_)) | None => refused(Status::Overloaded),
         }
+    }
+
+    /// Lets what was asked go on, without an end. The answer waits for [`Standing::refreshed`].
+    pub(super) async fn advance(&mut self) -> Infallible {
+        if let Some((_, asked)) = &mut self.refreshing {
+            asked.as_mut().await;
+        }
+        pending().await
     }
 
     fn renew(&mut self, node: &Node, renewed: Capability) {

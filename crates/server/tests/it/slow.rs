@@ -1,15 +1,20 @@
 //! A control plane that does not answer, and an agent that asks too much of it: nothing else of the session waits.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use adit_domain::Epoch;
+use adit_domain::{Epoch, Plan};
 use adit_domain::id::TenantId;
-use adit_server::limits::BINDS_BURST;
+use adit_server::limits::{BINDS_BURST, CLAIMS_IN_FLIGHT_MAX};
 use adit_wire::control::{BindRefusal, Frame, Unbind, UnbindReason};
 use adit_wire::preface::Status;
+use tokio::time::timeout;
 
-use crate::support::agent::{Identity, TestAgent};
+use crate::support::agent::{Identity, PATIENCE, TestAgent};
 use crate::support::node::TestNode;
+
+/// A node that takes no frame for so long waits for its agent.
+const DEAF: Duration = Duration::from_secs(2);
 
 async fn connected(node: &TestNode) -> TestAgent {
     TestAgent::connect(node, &Identity::of(node, TenantId::new())).await
@@ -47,6 +52,29 @@ async fn a_refresh_that_is_not_answered_keeps_nothing_waiting() {
     let Frame::RefreshRefused { request: 2, status, .. } = agent.hear().await else { panic!("not refused") };
     assert_eq!(status, Status::RateLimited);
     agent.bind("two.localhost").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_that_reads_nothing_keeps_no_question_open() {
+    let node = TestNode::start();
+    node.authority.sell(Plan::SelfHosted.limits());
+    let agent = connected(&node).await;
+    let claims = &node.authority.claims;
+    claims.forget_permits(claims.available_permits());
+    let names: Vec<String> = (0..CLAIMS_IN_FLIGHT_MAX).map(|number| format!("slow{number}.localhost")).collect();
+    for name in &names {
+        agent.send_bind(name, Epoch::NONE).await;
+    }
+    // Refused, sooner or later, which nobody reads: at the end the node cannot say more, and hears nothing either.
+    while timeout(DEAF, agent.send_bind("more.localhost", Epoch::NONE)).await.is_ok() {}
+    claims.add_permits(1);
+    // The first answer that the node cannot give away keeps none of the others.
+    let granted = async {
+        while !names.iter().all(|name| node.authority.has_granted(name)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, granted).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

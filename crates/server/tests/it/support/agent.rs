@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::node::TestNode;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an agent brings along.
 pub struct Identity {

@@ -125,6 +125,11 @@ impl Authority {
         self.state().released.clone()
     }
 
+    /// Whether somebody was ever given this name.
+    pub fn has_granted(&self, name: &str) -> bool {
+        self.state().endpoints.contains_key(&Hostname::parse(name).unwrap())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
