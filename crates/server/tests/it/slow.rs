@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use adit_domain::{Epoch, Plan};
 use adit_domain::id::TenantId;
+use adit_domain::{Epoch, Plan};
 use adit_server::limits::{BINDS_BURST, CLAIMS_IN_FLIGHT_MAX};
 use adit_wire::control::{BindRefusal, Frame, Unbind, UnbindReason};
 use adit_wire::preface::Status;
@@ -61,7 +61,8 @@ async fn an_agent_that_reads_nothing_keeps_no_question_open() {
     let agent = connected(&node).await;
     let claims = &node.authority.claims;
     claims.forget_permits(claims.available_permits());
-    let names: Vec<String> = (0..CLAIMS_IN_FLIGHT_MAX).map(|number| format!("slow{number}.localhost")).collect();
+    let names: Vec<String> =
+        (0..CLAIMS_IN_FLIGHT_MAX).map(|number| format!("slow{number}.localhost")).collect();
     for name in &names {
         agent.send_bind(name, Epoch::NONE).await;
     }
