@@ -35,6 +35,8 @@ pub enum Metric {
     P99DueMicros,
     /// [`Metric::P99Micros`] beside a flood at a neighbour, by that of the same visitor alone.
     P99Ratio,
+    /// The same, by that beside the same flood at a server that refuses all of it and does nothing else.
+    P99RatioElsewhere,
     /// Requests or connections of a flood that were not served.
     RefusedPerSecond,
     /// Bulk that went on beside, or after.
@@ -71,6 +73,7 @@ impl Metric {
             Self::P999Micros => "p999_us",
             Self::P99DueMicros => "p99_due_us",
             Self::P99Ratio => "p99_ratio",
+            Self::P99RatioElsewhere => "p99_ratio_elsewhere",
             Self::RefusedPerSecond => "refused_per_s",
             Self::Errors => "errors",
             Self::CpuSecondsPerGib => "cpu_s_per_gib",
@@ -102,6 +105,7 @@ impl Metric {
             Self::P999Micros => "p99.9 µs",
             Self::P99DueMicros => "p99 µs with those due",
             Self::P99Ratio => "p99 by p99 alone",
+            Self::P99RatioElsewhere => "p99 by p99 beside a flood elsewhere",
             Self::RefusedPerSecond => "refused/s",
             Self::Errors => "errors",
             Self::CpuSecondsPerGib => "CPU s/GiB",

@@ -70,9 +70,9 @@ pub const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// Agents of one tenant. A tenant may have a hundred endpoints.
 pub const AGENTS_PER_TENANT: usize = 50;
 
-/// Requests or connections of a flood in a second, all its visitors together: ten times what the plan of the flooded tenant
-/// allows.
-pub const FLOOD_PER_SECOND: u32 = 1_000;
+/// From one request or connection of a flood to the next, of all its visitors together: a thousand in a second, ten times
+/// what the plan of the flooded tenant allows.
+pub const FLOOD_EVERY: Duration = Duration::from_millis(1);
 
 /// Visitors that make a flood together.
 pub const FLOOD_VISITORS: u32 = 50;

@@ -154,7 +154,7 @@ impl Load {
             Self::Requests(_) => &[Metric::RequestsPerSecond, Metric::P99Micros, Metric::CpuMicrosEach],
             Self::Connections => &[Metric::ConnectionsPerSecond, Metric::CpuMicrosEach],
             Self::Beside(_) => &[Metric::P99Micros],
-            Self::Neighbour(_) => &[Metric::P99Ratio],
+            Self::Neighbour(_) => &[Metric::P99RatioElsewhere, Metric::P99Ratio],
             Self::Stalled(_) => &[Metric::ServerGrowthMib, Metric::AgentGrowthMib],
             Self::IdleVisitors => &[Metric::ServerKibEach, Metric::AgentKibEach],
             Self::IdleAgents => &[Metric::ServerKibPerConnection],

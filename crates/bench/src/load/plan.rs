@@ -13,6 +13,8 @@ pub struct Plan {
     pub requests_for: Duration,
     /// How long probes go on beside something.
     pub probes_for: Duration,
+    /// How often probes with and without a flood take turns.
+    pub flood_rounds: u32,
     /// Connections that are set up at once.
     pub connecting: u32,
     /// Bytes that each download must have brought before the probes begin.
@@ -43,6 +45,7 @@ impl Plan {
             far_bytes: 512 * MIB,
             requests_for: Duration::from_secs(3),
             probes_for: Duration::from_secs(4),
+            flood_rounds: 3,
             connecting: 16,
             underway_bytes: 8 * MIB,
             probe_every: Duration::from_millis(2),
@@ -62,6 +65,7 @@ impl Plan {
             far_bytes: 2 * MIB,
             requests_for: Duration::from_millis(100),
             probes_for: Duration::from_millis(100),
+            flood_rounds: 1,
             connecting: 4,
             underway_bytes: MIB / 4,
             probe_every: Duration::from_millis(2),

@@ -29,6 +29,15 @@ pub struct Seen {
     pub errors: Errors,
 }
 
+impl Seen {
+    /// With those of another.
+    pub fn add(&mut self, other: Self) {
+        self.since_sent.add(&other.since_sent);
+        self.since_due.add(&other.since_due);
+        self.errors.add(other.errors);
+    }
+}
+
 /// Starts; the answer comes when the time is over.
 pub fn start(scene: &Scene, lasts: Duration) -> Result<oneshot::Receiver<Seen>> {
     let (tell, told) = oneshot::channel();

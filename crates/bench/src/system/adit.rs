@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::certificates::{DOMAIN, HOST};
 use super::fleet::{Fleet, Flooded, Recruit};
+use super::nginx;
 use super::program::{Program, output};
 use super::running::{Endpoints, Running};
 use super::site::Site;
@@ -62,7 +63,7 @@ pub fn flooded(running: &Running) -> Result<Flooded> {
     let agent = Fleet::new(vec![Recruit { command, connected: ASSIGNED }]);
     let host = format!("{NAME}.{DOMAIN}");
     let target = Target::tls(server, &host, site.place.certificates.roots()?)?;
-    Ok(Flooded { agent, target })
+    Ok(Flooded { agent, target, bystander: nginx::refusing(site)? })
 }
 
 fn start_server(site: &Site) -> Result<(Program, PathBuf)> {

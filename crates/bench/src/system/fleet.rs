@@ -85,6 +85,16 @@ pub struct Flooded {
     pub agent: Fleet,
     /// Where it is visited.
     pub target: Target,
+    /// Where the same flood hits nobody.
+    pub bystander: Bystander,
+}
+
+/// A server beside the system that has nothing to do with it.
+pub struct Bystander {
+    /// Where it is visited.
+    pub target: Target,
+    /// Runs until this is dropped.
+    pub program: Program,
 }
 
 impl Drop for Fleet {

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::certificates::HOST;
+use super::fleet::Bystander;
 use super::program::Program;
 use super::running::Endpoints;
 use super::site::{Site, free_address};
@@ -14,8 +15,28 @@ use crate::visitor::Target;
 
 /// Starts it in front of `upstream`.
 pub fn start(site: &Site, upstream: SocketAddr) -> Result<Endpoints> {
+    let pass = "proxy_pass http://behind;
+      proxy_http_version 1.1;
+      proxy_set_header Connection \"\";
+      proxy_request_buffering off;
+      proxy_max_temp_file_size 0;
+      proxy_read_timeout 10m;
+      proxy_send_timeout 10m;";
+    let upstream =
+        format!("upstream behind {{ server {upstream}; keepalive 256; keepalive_requests 1000000000; }}");
+    let (target, program) = run(site, &upstream, pass)?;
+    Ok(Endpoints::visited(target).with_server(program))
+}
+
+/// Starts one that refuses every request.
+pub fn refusing(site: &Site) -> Result<Bystander> {
+    let (target, program) = run(site, "", "return 429;")?;
+    Ok(Bystander { target, program })
+}
+
+fn run(site: &Site, upstream: &str, answer: &str) -> Result<(Target, Program)> {
     let address = free_address()?;
-    let config = site.write("nginx.conf", &config(site, address, upstream))?;
+    let config = site.write("nginx.conf", &config(site, address, upstream, answer))?;
     let mut nginx = Command::new("nginx");
     nginx
         .arg("-p")
@@ -26,11 +47,11 @@ pub fn start(site: &Site, upstream: SocketAddr) -> Result<Endpoints> {
         .arg(config);
     let program = Program::start("nginx", &mut nginx, site.folder())?;
     let target = Target::tls(address, HOST, site.place.certificates.roots()?)?;
-    Ok(Endpoints::visited(target).with_server(program))
+    Ok((target, program))
 }
 
 /// As many workers as cores, nothing written to disk, no limit that a load would meet.
-fn config(site: &Site, address: SocketAddr, upstream: SocketAddr) -> String {
+fn config(site: &Site, address: SocketAddr, upstream: &str, answer: &str) -> String {
     let folder = site.folder().display();
     let chain = quoted(&site.place.certificates.chain());
     let key = quoted(&site.place.certificates.key());
@@ -51,20 +72,14 @@ http {{
   client_max_body_size 0;
   keepalive_timeout 1h;
   keepalive_requests 1000000000;
-  upstream behind {{ server {upstream}; keepalive 256; keepalive_requests 1000000000; }}
+  {upstream}
   server {{
     listen {address} ssl reuseport backlog=4096;
     ssl_certificate {chain};
     ssl_certificate_key {key};
     ssl_protocols TLSv1.3;
     location / {{
-      proxy_pass http://behind;
-      proxy_http_version 1.1;
-      proxy_set_header Connection \"\";
-      proxy_request_buffering off;
-      proxy_max_temp_file_size 0;
-      proxy_read_timeout 10m;
-      proxy_send_timeout 10m;
+      {answer}
     }}
   }}
 }}
