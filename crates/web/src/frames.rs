@@ -15,6 +15,7 @@ pub(crate) const CONTINUATION: u8 = 9;
 
 /// The flag of an answer to SETTINGS or PING; on DATA and HEADERS the same bit ends the stream.
 const FLAG_ACK: u8 = 1;
+const FLAG_END_HEADERS: u8 = 4;
 const FLAG_PADDED: u8 = 8;
 
 /// The peer asks for too much work, RFC 9113 section 7.
@@ -46,6 +47,11 @@ impl Head {
         matches!(self.kind, SETTINGS | PING) && self.flags & FLAG_ACK != 0
     }
 
+    /// Whether only a CONTINUATION may come next (RFC 9113 section 6.10).
+    const fn is_continued(self) -> bool {
+        matches!(self.kind, HEADERS | CONTINUATION) && self.flags & FLAG_END_HEADERS == 0
+    }
+
     /// Whether a DATA frame neither ends its stream nor is sure to bring a byte: empty, or short enough to be padding.
     pub(crate) fn is_idle_talk(self) -> bool {
         let padding_bytes_max = if self.flags & FLAG_PADDED == 0 { 0 } else { 256 };
@@ -59,17 +65,18 @@ pub(crate) struct Frames {
     have: usize,
     /// Bytes to skip before the next head.
     skip: u32,
+    is_in_headers: bool,
 }
 
 impl Frames {
     /// `skip`: bytes before the first frame.
     pub(crate) fn after(skip: u32) -> Self {
-        Self { head: [0; HEAD_BYTES], have: 0, skip }
+        Self { head: [0; HEAD_BYTES], have: 0, skip, is_in_headers: false }
     }
 
-    /// Whether no frame has begun that is not whole yet.
+    /// Whether a frame of any kind may come next: all that has begun is whole, headers with their continuations.
     pub(crate) const fn is_between(&self) -> bool {
-        self.have == 0 && self.skip == 0
+        self.have == 0 && self.skip == 0 && !self.is_in_headers
     }
 
     /// Tells of each head that `bytes` complete.
@@ -93,7 +100,9 @@ impl Frames {
                 let body_bytes = u32::from_be_bytes([0, high, middle, low]);
                 let stream = u32::from_be_bytes(stream) & STREAM_ID_MASK;
                 (self.have, self.skip) = (0, body_bytes);
-                told(Head { kind, stream, body_bytes, flags });
+                let head = Head { kind, stream, body_bytes, flags };
+                self.is_in_headers = head.is_continued();
+                told(head);
             }
         }
     }
@@ -123,6 +132,21 @@ mod tests {
             assert!(frames.is_between());
             frames.feed(b"\0", |_| {});
             assert!(!frames.is_between());
+        }
+    }
+
+    #[test]
+    fn between_headers_and_their_continuation_is_no_place_for_a_frame() {
+        let mut frames = Frames::after(0);
+        for (head, wanted) in [
+            (b"\0\0\0\x01\x04\0\0\0\x01", true),
+            (b"\0\0\0\x01\x01\0\0\0\x03", false),
+            (b"\0\0\0\x09\0\0\0\0\x03", false),
+            (b"\0\0\0\x09\x04\0\0\0\x03", true),
+            (b"\0\0\0\0\0\0\0\0\x03", true),
+        ] {
+            frames.feed(head, |_| {});
+            assert_eq!(frames.is_between(), wanted, "{head:?}");
         }
     }
 
