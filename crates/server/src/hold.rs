@@ -87,7 +87,8 @@ impl Holds {
     pub(crate) fn enter(&self, hostname: &Hostname, tenant: &Arc<TenantShare>) -> Arc<Hold> {
         let now = Instant::now();
         let mut by_name = self.lock();
-        let hold = by_name.entry(hostname.clone()).or_insert_with(|| Hold::new(Serving::Bound, now));
+        // As if given back, until it is bound: where that fails, nothing says that somebody is served.
+        let hold = by_name.entry(hostname.clone()).or_insert_with(|| Hold::new(Serving::Released(now), now));
         hold.tenant.get_or_init(|| Arc::clone(tenant));
         Arc::clone(hold)
     }
@@ -136,7 +137,8 @@ impl Holds {
     pub(crate) fn sweep(&self, now: Instant) {
         // Until then it matters who left in order.
         if !self.is_young(now) {
-            self.lock().retain(|_, hold| !hold.is_over(now));
+            // Whoever has it in hand is about to bind it, or waits.
+            self.lock().retain(|_, hold| Arc::strong_count(hold) > 1 || !hold.is_over(now));
         }
     }
 

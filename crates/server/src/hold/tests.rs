@@ -247,6 +247,7 @@ async fn after_a_restart_what_is_known_is_waited_for() {
     assert_eq!(hold.agent(long(), || false).await, Err(Expired));
     assert_eq!(begun.elapsed().as_secs(), (HOLD_AGENT - 10 * SECOND).as_secs());
     assert!(holds.after_restart(&name(1)).is_none(), "it is not young any more");
+    drop(hold);
     holds.sweep(Instant::now());
     assert!(holds.find(&name(0)).is_none());
 }
@@ -263,14 +264,19 @@ async fn so_many_endpoints_are_waited_for_after_a_restart() {
 #[tokio::test(start_paused = true)]
 async fn what_is_over_is_forgotten() {
     let (holds, hold) = served();
-    let _other = holds.enter(&name(1), &tenant());
+    holds.enter(&name(1), &tenant()).bound();
+    drop(holds.enter(&name(2), &tenant()));
+    let about_to_bind = holds.enter(&name(3), &tenant());
     holds.released(&name(0));
+    drop(hold);
+    let found = || [0, 1, 2, 3].map(|n| holds.find(&name(n)).is_some());
     advance(HOLD_AGENT - SECOND).await;
     holds.sweep(Instant::now());
-    assert!(holds.find(&name(0)).is_some(), "a young node remembers who left in order");
+    assert_eq!(found(), [true; 4], "a young node remembers who left in order");
     advance(SECOND).await;
     holds.sweep(Instant::now());
-    assert!(holds.find(&name(0)).is_none());
-    assert!(holds.find(&name(1)).is_some(), "it is served");
-    drop(hold);
+    assert_eq!(found(), [false, true, false, true], "one is served, and one about to be");
+    drop(about_to_bind);
+    holds.sweep(Instant::now());
+    assert_eq!(found(), [false, true, false, false], "it never was served");
 }
