@@ -42,6 +42,10 @@ pub const CONNECTIONS_REFUSED_PER_TENANT_MAX: usize = 64;
 /// each may hold as much as is left free. So there is room for one more tenant, however many take all that they can.
 pub const REQUESTS_PER_TENANT_MAX: usize = 2_500;
 
+/// Refused requests a second that leave their connection open, by requests a second that the tenant's plan allows. To
+/// answer costs less than the handshake of the connection that would come instead; without an end it is not free either.
+pub const REFUSALS_PER_ARRIVAL: u64 = 16;
+
 /// Requests in flight to one endpoint, per node; further ones are answered with 503. More than one session carries, and
 /// not all that the tenant may have.
 pub const REQUESTS_PER_ENDPOINT_MAX: usize = 2_000;

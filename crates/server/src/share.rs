@@ -14,8 +14,8 @@ use thiserror::Error;
 use crate::arrivals::Arrivals;
 use crate::limits::{
     CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
-    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
-    REQUESTS_PER_TENANT_MAX,
+    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX, REFUSALS_PER_ARRIVAL,
+    REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
 };
 use crate::places::{NoPlace, Place, Places};
 
@@ -125,9 +125,10 @@ impl TenantShare {
         self.connections.hold_to(CONNECTIONS_PER_TENANT_MAX.min(connections_max.into()));
         self.flows.hold_to(FLOWS_PER_TENANT_MAX.min(connections_max.into()));
         self.requests.hold_to(REQUESTS_PER_TENANT_MAX.min(requests_max.into()));
-        for flow in [&self.new_connections, &self.new_requests, &self.refusals] {
+        for flow in [&self.new_connections, &self.new_requests] {
             flow.hold_to(arrivals_per_s_max.into());
         }
+        self.refusals.hold_to(u64::from(arrivals_per_s_max).saturating_mul(REFUSALS_PER_ARRIVAL));
         let idle_ms = u64::try_from(capability.limits.idle_max().as_millis()).unwrap_or(u64::MAX);
         self.idle_ms.store(idle_ms, Ordering::Relaxed);
     }
@@ -182,8 +183,8 @@ impl EndpointShare {
         Ok(RequestPlace { _endpoint: self.requests.take()?, _tenant: self.tenant.requests.take()? })
     }
 
-    /// Whether a request that was refused may leave its connection open: as many as may be served in a second. Who asks
-    /// still faster has to connect anew each time, and connections have a pace too.
+    /// Whether a request that was refused may leave its connection open: [`REFUSALS_PER_ARRIVAL`] times as many as may be
+    /// served in a second. Who asks still faster has to connect anew each time, and connections have a pace too.
     pub(crate) fn may_ask_again(&self, now: Instant) -> bool {
         self.tenant.refusals.take(now)
     }

@@ -11,8 +11,8 @@ use adit_wire::capability::Capability;
 
 use super::{EndpointShare, Entry, Refused, Shares};
 use crate::limits::{
-    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, IDLE_MAX, REQUESTS_PER_ENDPOINT_MAX,
-    REQUESTS_PER_TENANT_MAX,
+    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, IDLE_MAX, REFUSALS_PER_ARRIVAL,
+    REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
 };
 use crate::places::NoPlace;
 use crate::stub::capability;
@@ -115,13 +115,14 @@ fn a_plan_has_so_many_requests_and_connections() {
 
 #[test]
 fn a_plan_has_so_many_arrivals() {
+    let refusals = usize::try_from(REFUSALS_PER_ARRIVAL).unwrap();
     for arrivals_per_s_max in [0, 1, 99, 100] {
         let endpoint = endpoint(PlanLimits { arrivals_per_s_max, ..WIDEST });
         let (now, max) = (Instant::now(), usize::from(arrivals_per_s_max));
         let requests = (0..200).filter(|_| endpoint.request(now).is_ok()).count();
         let connections = (0..200).filter(|_| endpoint.connection(now).is_ok()).count();
-        let kept_open = (0..200).filter(|_| endpoint.may_ask_again(now)).count();
-        assert_eq!([requests, connections, kept_open], [max; 3]);
+        let kept_open = (0..2_000).filter(|_| endpoint.may_ask_again(now)).count();
+        assert_eq!([requests, connections, kept_open], [max, max, max * refusals]);
         assert_eq!(endpoint.request(now).unwrap_err(), Refused::TooOften);
     }
 }
