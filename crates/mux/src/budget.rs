@@ -5,8 +5,6 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use crate::limits::STREAM_BYTES_RESERVED;
-
 /// So much memory as the streams of a process, or of a part of it, may hold for peers that do not read. Clones share one
 /// account. Whatever a peer may send, and whatever may wait for it, is taken from here first: no number of slow readers
 /// exceeds it.
@@ -70,10 +68,10 @@ impl Budget {
         self.account.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Whether no stream fits in it any more, not even as the first one of a [`Budget::fair_part`].
+    /// Whether so much fits in it any more, if only as the first of a [`Budget::fair_part`].
     #[must_use]
-    pub fn is_used_up(&self) -> bool {
-        self.left_bytes() < STREAM_BYTES_RESERVED.saturating_mul(2)
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.left_bytes() >= bytes.saturating_mul(2)
     }
 
     fn left_bytes(&self) -> usize {
@@ -88,8 +86,9 @@ impl Budget {
         }
     }
 
-    /// What a new stream needs, or `None` if it does not fit.
-    pub(crate) fn admit(&self, bytes: usize) -> Option<Grant> {
+    /// What somebody new needs, or `None` if it does not fit.
+    #[must_use]
+    pub fn admit(&self, bytes: usize) -> Option<Grant> {
         let is_taken = self.take(bytes, |grantable| grantable);
         is_taken.then(|| Grant { budget: self.clone(), bytes })
     }
@@ -124,7 +123,7 @@ impl Budget {
 
 /// Bytes that were taken from a budget; dropping it gives them back.
 #[derive(Debug)]
-pub(crate) struct Grant {
+pub struct Grant {
     budget: Budget,
     bytes: usize,
 }
@@ -162,7 +161,6 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use super::Budget;
-    use crate::limits::STREAM_BYTES_RESERVED;
 
     #[test]
     fn streams_get_all_of_it_and_no_more() {
@@ -274,16 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn it_is_used_up_when_no_stream_fits() {
-        for (left, used_up) in [
-            (2 * STREAM_BYTES_RESERVED - 1, true),
-            (2 * STREAM_BYTES_RESERVED, false),
-            (2 * STREAM_BYTES_RESERVED + 1, false),
-        ] {
+    fn it_fits_as_the_first_of_a_fair_part() {
+        for (left, fits) in [(199, false), (200, true), (201, true)] {
             let budget = Budget::new(1 << 20);
             let _held = budget.admit((1 << 20) - left);
-            assert_eq!(budget.is_used_up(), used_up, "{left}");
-            assert_eq!(budget.fair_part().admit(STREAM_BYTES_RESERVED).is_none(), used_up, "{left}");
+            assert_eq!(budget.fits(100), fits, "{left}");
+            assert_eq!(budget.fair_part().admit(100).is_some(), fits, "{left}");
         }
     }
 

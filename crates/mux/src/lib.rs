@@ -31,7 +31,7 @@ mod shared;
 mod stall;
 mod stream;
 
-pub use budget::Budget;
+pub use budget::{Budget, Grant};
 pub use close::{CloseReason, Closed};
 pub use config::Config;
 pub use control::{Control, ControlReceiver, ControlSender, SendError};

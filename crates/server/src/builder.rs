@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits::STREAM_BYTES_MAX;
 use adit_authority::{Admission, Directory, Unavailable, Usage};
 use adit_domain::id::NodeId;
 use adit_domain::{Hostname, Timestamp};
 use adit_mux::Budget;
-use adit_mux::limits::STREAM_BYTES_MAX;
 use adit_net::accept::ConnectionLimits;
 use adit_net::listen::Listen;
 use adit_net::network::Network;
@@ -333,7 +333,7 @@ fn stream_bytes(memory_bytes: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use adit_mux::limits::STREAM_BYTES_MAX;
+    use crate::limits::STREAM_BYTES_MAX;
 
     use super::stream_bytes;
 

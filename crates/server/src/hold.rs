@@ -69,6 +69,7 @@ pub(crate) struct Place<'a> {
     _node: SemaphorePermit<'a>,
     _tenant: places::Place,
     _endpoint: SemaphorePermit<'a>,
+    _bytes: SemaphorePermit<'a>,
 }
 
 impl Holds {
@@ -120,12 +121,13 @@ impl Holds {
         Some(Arc::clone(hold))
     }
 
-    /// A place for one more request that waits.
-    pub(crate) fn place<'a>(&'a self, hold: &'a Hold) -> Option<Place<'a>> {
+    /// A place for one more request that waits, and room for so many bytes that may come of its body meanwhile.
+    pub(crate) fn place<'a>(&'a self, hold: &'a Hold, unread_bytes: usize) -> Option<Place<'a>> {
         let of_node = self.requests.try_acquire().ok()?;
+        let bytes = self.bytes.try_acquire_many(u32::try_from(unread_bytes).ok()?).ok()?;
         let of_tenant = hold.tenant.get().map_or(&self.for_unknown, |tenant| tenant.held()).take().ok()?;
         let of_endpoint = hold.requests.try_acquire().ok()?;
-        Some(Place { _node: of_node, _tenant: of_tenant, _endpoint: of_endpoint })
+        Some(Place { _node: of_node, _tenant: of_tenant, _endpoint: of_endpoint, _bytes: bytes })
     }
 
     /// Room for the bodies that are kept until they are known to be delivered, in bytes.

@@ -347,7 +347,15 @@ pub const REVOKED_GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// How long agent sessions may take to say goodbye.
 pub const SESSIONS_END_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Share of the process's memory, in hundredths, that the streams of all agent sessions may hold together.
+/// Memory that the smallest exchange over HTTP takes: its stream, and a head or as much of a body each way.
+pub const EXCHANGE_BYTES_MIN: usize =
+    adit_mux::limits::STREAM_BYTES_RESERVED + 2 * adit_web::limits::BUFFER_BYTES_MAX;
+
+/// Memory for streams and for what HTTP holds of them, however much there is: 5,825 exchanges over HTTP/1, and one tenant that
+/// is alone has half of it.
+pub const STREAM_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// Share of the process's memory, in hundredths, that they may have where that is less.
 pub const STREAMS_OF_MEMORY_PERCENT: u64 = 50;
 
 /// Endpoints whose traffic is counted at once: those that are served, and those that were until their hour is over. A

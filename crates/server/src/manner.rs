@@ -62,12 +62,17 @@ impl Manner {
         self.handling.retry == Retry::Safe
     }
 
-    /// Whether the upstream says something before it has seen a request: its settings (RFC 9113, section 3.4).
-    pub(crate) fn speaks_first(&self) -> bool {
+    /// Whether the upstream speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) -> bool {
         match self.protocol {
             UpstreamProtocol::Http1 => false,
             UpstreamProtocol::H2c | UpstreamProtocol::H2 => true,
         }
+    }
+
+    /// Whether the upstream says something before it has seen a request: its settings (RFC 9113, section 3.4).
+    pub(crate) fn speaks_first(&self) -> bool {
+        self.speaks_http2()
     }
 
     /// Starts to speak HTTP on a stream. What goes on beside the sender are such tasks; they end when the sender

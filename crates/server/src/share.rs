@@ -7,15 +7,15 @@ use std::time::{Duration, Instant};
 
 use adit_domain::id::TenantId;
 use adit_domain::{PlanLimits, Timestamp};
-use adit_mux::Budget;
+use adit_mux::{Budget, Grant};
 use adit_wire::capability::Capability;
 use thiserror::Error;
 
 use crate::arrivals::Arrivals;
 use crate::limits::{
     CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
-    FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX, REFUSALS_PER_ARRIVAL,
-    REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
+    EXCHANGE_BYTES_MIN, FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, HELD_PER_TENANT_MAX, IDLE_MAX,
+    REFUSALS_PER_ARRIVAL, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
 };
 use crate::places::{NoPlace, Place, Places};
 
@@ -55,6 +55,7 @@ pub(crate) struct EndpointShare {
 pub(crate) struct RequestPlace {
     _endpoint: Place,
     _tenant: Place,
+    _memory: Grant,
 }
 
 /// Why a request or a connection may not come in.
@@ -172,15 +173,27 @@ impl EndpointShare {
         self.tenant.endpoints.take()
     }
 
-    /// Lets one more request in.
+    /// Lets one more request in that may hold so many bytes besides its stream.
     ///
     /// # Errors
-    /// When the endpoint or its tenant has as many in flight as it may, or too many arrive.
-    pub(crate) fn request(&self, now: Instant) -> Result<RequestPlace, Refused> {
+    /// When the endpoint or its tenant has as many in flight as it may, no memory is left for it, or too many arrive.
+    pub(crate) fn request(&self, now: Instant, bytes: usize) -> Result<RequestPlace, Refused> {
         if !self.tenant.new_requests.take(now) {
             return Err(Refused::TooOften);
         }
-        Ok(RequestPlace { _endpoint: self.requests.take()?, _tenant: self.tenant.requests.take()? })
+        Ok(RequestPlace {
+            _endpoint: self.requests.take()?,
+            _tenant: self.tenant.requests.take()?,
+            _memory: self.memory(bytes)?,
+        })
+    }
+
+    /// Memory for what is held besides a stream.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when the tenant's streams hold as much as they may.
+    pub(crate) fn memory(&self, bytes: usize) -> Result<Grant, NoPlace> {
+        self.tenant.streams.admit(bytes).ok_or(NoPlace)
     }
 
     /// Whether a request that was refused may leave its connection open: [`REFUSALS_PER_ARRIVAL`] times as many as may be
@@ -236,9 +249,9 @@ impl Shares {
         Self { tenants: Mutex::default(), streams }
     }
 
-    /// Whether the node has no memory for one more stream, not even of a tenant that has none.
+    /// Whether the node has no memory for one more exchange, not even of a tenant that has none.
     pub(crate) fn are_used_up(&self) -> bool {
-        self.streams.is_used_up()
+        !self.streams.fits(EXCHANGE_BYTES_MIN)
     }
 
     /// The share of a capability's tenant, held to its limits: the same share for as long as anybody uses it.

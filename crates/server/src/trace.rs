@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use adit_mux::{Answer, Stream, StreamError};
+use adit_mux::{Answer, Grant, Stream, StreamError};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
@@ -110,11 +110,13 @@ pub(crate) struct Traced {
     stream: Stream,
     is_dialled: bool,
     trace: Arc<Trace>,
+    /// For what is held of it outside.
+    _memory: Option<Grant>,
 }
 
 impl Traced {
-    pub(crate) fn new(stream: Stream, trace: Arc<Trace>) -> Self {
-        Self { stream, is_dialled: false, trace }
+    pub(crate) fn new(stream: Stream, trace: Arc<Trace>, memory: Option<Grant>) -> Self {
+        Self { stream, is_dialled: false, trace, _memory: memory }
     }
 
     /// The stream, which carries from now on what nobody can foresee, and its weight, to be kept as long.

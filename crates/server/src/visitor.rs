@@ -4,6 +4,7 @@ mod connecting;
 mod connection;
 mod failure;
 mod forward;
+mod memory;
 mod next;
 mod patience;
 pub(crate) mod raw;

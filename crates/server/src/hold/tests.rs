@@ -19,8 +19,8 @@ use tokio::time::{Instant, advance};
 
 use super::{Came, Expired, Hold, Holds, Place};
 use crate::limits::{
-    HELD_ENDPOINTS_MAX, HELD_FOR_UNKNOWN_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX, HELD_PER_TENANT_MAX,
-    HOLD_AGENT, HOLD_REFUSED, HOLD_TOTAL, REFUSED_LOOK, UPSTREAM_UP_AGE,
+    HELD_BYTES_MAX, HELD_ENDPOINTS_MAX, HELD_FOR_UNKNOWN_MAX, HELD_PER_ENDPOINT_MAX, HELD_PER_NODE_MAX,
+    HELD_PER_TENANT_MAX, HOLD_AGENT, HOLD_REFUSED, HOLD_TOTAL, REFUSED_LOOK, UPSTREAM_UP_AGE,
 };
 use crate::share::{Shares, TenantShare};
 use crate::stub::capability;
@@ -179,7 +179,7 @@ async fn an_upstream_answered_lately_or_it_did_not() {
 
 /// As many places as these give, over and over, until none gives one.
 fn all_places<'a>(holds: &'a Holds, of: &'a [Arc<Hold>]) -> Vec<Place<'a>> {
-    of.iter().flat_map(|hold| std::iter::from_fn(|| holds.place(hold))).collect()
+    of.iter().flat_map(|hold| std::iter::from_fn(|| holds.place(hold, 0))).collect()
 }
 
 /// So many endpoints of one tenant.
@@ -191,11 +191,11 @@ fn endpoints(holds: &Holds, tenant: &Arc<TenantShare>, names: std::ops::Range<us
 async fn so_many_wait_for_one_endpoint() {
     let holds = Holds::new(Instant::now());
     let hold = holds.enter(&name(0), &tenant());
-    let mut places: Vec<_> = (0..HELD_PER_ENDPOINT_MAX - 1).map(|_| holds.place(&hold).unwrap()).collect();
-    places.push(holds.place(&hold).unwrap());
-    assert!(holds.place(&hold).is_none());
+    let mut places: Vec<_> = (0..HELD_PER_ENDPOINT_MAX - 1).map(|_| holds.place(&hold, 0).unwrap()).collect();
+    places.push(holds.place(&hold, 0).unwrap());
+    assert!(holds.place(&hold, 0).is_none());
     places.pop();
-    assert!(holds.place(&hold).is_some());
+    assert!(holds.place(&hold, 0).is_some());
 }
 
 #[tokio::test]
@@ -205,12 +205,12 @@ async fn so_many_wait_for_one_tenant_and_others_do_not_notice() {
     let mut places = all_places(&holds, &of_greedy);
     assert_eq!(places.len(), HELD_PER_TENANT_MAX);
     let neighbour = holds.enter(&name(10), &tenant());
-    assert!(holds.place(&neighbour).is_some());
+    assert!(holds.place(&neighbour, 0).is_some());
     // Its agents come back, and those who wait are still there.
     let again = holds.enter(&name(5), &tenant());
-    assert!(holds.place(&again).is_none());
+    assert!(holds.place(&again, 0).is_none());
     places.pop();
-    assert!(holds.place(&again).is_some());
+    assert!(holds.place(&again, 0).is_some());
 }
 
 #[tokio::test]
@@ -220,9 +220,9 @@ async fn so_many_wait_on_a_node() {
         (0..=HELD_PER_NODE_MAX / HELD_PER_ENDPOINT_MAX).map(|n| holds.enter(&name(n), &tenant())).collect();
     let mut places = all_places(&holds, &of);
     assert_eq!(places.len(), HELD_PER_NODE_MAX);
-    assert!(holds.place(of.last().unwrap()).is_none());
+    assert!(holds.place(of.last().unwrap(), 0).is_none());
     places.pop();
-    assert!(holds.place(of.last().unwrap()).is_some());
+    assert!(holds.place(of.last().unwrap(), 0).is_some());
 }
 
 #[tokio::test]
@@ -231,11 +231,11 @@ async fn endpoints_of_nobody_known_leave_places_for_the_others() {
     let unknown: Vec<_> = (0..10).map(|n| holds.after_restart(&name(n)).unwrap()).collect();
     let places = all_places(&holds, &unknown);
     assert_eq!(places.len(), HELD_FOR_UNKNOWN_MAX);
-    assert!(holds.place(&holds.enter(&name(10), &tenant())).is_some());
+    assert!(holds.place(&holds.enter(&name(10), &tenant()), 0).is_some());
     // An agent comes: from now on it is known whose it is.
-    assert!(holds.place(&unknown[9]).is_none());
+    assert!(holds.place(&unknown[9], 0).is_none());
     holds.enter(&name(9), &tenant());
-    assert!(holds.place(&unknown[9]).is_some());
+    assert!(holds.place(&unknown[9], 0).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,4 +279,17 @@ async fn what_is_over_is_forgotten() {
     drop(about_to_bind);
     holds.sweep(Instant::now());
     assert_eq!(found(), [false, true, false, false], "it never was served");
+}
+
+#[tokio::test]
+async fn bodies_that_may_come_while_they_wait_have_room() {
+    for (bytes, fits) in [(HELD_BYTES_MAX - 1, true), (HELD_BYTES_MAX, true), (HELD_BYTES_MAX + 1, false)] {
+        let (holds, hold) = served();
+        let place = holds.place(&hold, bytes);
+        assert_eq!(place.is_some(), fits, "{bytes}");
+        assert_eq!(holds.bytes().available_permits(), HELD_BYTES_MAX - if fits { bytes } else { 0 });
+        assert_eq!(holds.place(&hold, 1).is_some(), bytes != HELD_BYTES_MAX, "{bytes}");
+        drop(place);
+        assert_eq!(holds.bytes().available_permits(), HELD_BYTES_MAX);
+    }
 }

@@ -72,7 +72,7 @@ pub(super) struct Connecting<'a> {
 
 impl<'a> Connecting<'a> {
     pub(super) fn new(node: &'a Arc<Node>, target: &'a Target, (peer, id): (SocketAddr, RequestId)) -> Self {
-        let waiting = Waiting::new(node, target.hostname());
+        let waiting = Waiting::new(node, target.hostname(), 0);
         let choice = Choice::of(known(peer));
         Self { node, target, peer, id, choice, waiting, seat: None, waits_left: RESENDS_MAX }
     }

@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
 use super::VisitorConnection;
+use super::memory::Memory;
 use super::next::Repeat;
 use super::patience::Patience;
 use super::replay::Source;
@@ -101,6 +102,7 @@ impl Exchange {
         asks_upgrade: bool,
     ) -> Message {
         let (head, incoming) = request.into_parts();
+        let memory = Memory::of(came_in, &incoming);
         let has_body = !incoming.is_end_stream();
         let body = has_body.then(|| {
             let body = IdleTimeout::new(body::from_visitor(incoming, came_in), patience.request_body);
@@ -110,7 +112,7 @@ impl Exchange {
             (false, true) => Repeat::Once,
             _ => Repeat::Never,
         };
-        Message { head, body, repeat, patience, asks_upgrade, visitor: Known::default() }
+        Message { head, body, repeat, memory, patience, asks_upgrade, visitor: Known::default() }
     }
 
     /// Gives the visitor the cookie of the member that served it, if the pool asks for one and it has not that already.

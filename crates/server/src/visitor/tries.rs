@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
+use super::memory::Memory;
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, what_next};
 use super::patience::Patience;
 use super::replay::Source;
@@ -37,6 +38,7 @@ pub(super) struct Message {
     /// `None`: it has no body.
     pub(super) body: Option<Source>,
     pub(super) repeat: Repeat,
+    pub(super) memory: Memory,
     pub(super) patience: Patience,
     /// Whether it wants to go on with another protocol.
     pub(super) asks_upgrade: bool,
@@ -77,7 +79,7 @@ impl<'a> Tries<'a> {
         id: RequestId,
         message: Message,
     ) -> Self {
-        let visitor = message.visitor;
+        let (visitor, memory) = (message.visitor, message.memory);
         Self {
             node,
             connection,
@@ -88,7 +90,7 @@ impl<'a> Tries<'a> {
             visitor,
             place: None,
             resends_left: RESENDS_MAX,
-            waiting: Waiting::new(node, hostname),
+            waiting: Waiting::new(node, hostname, memory.waiting()),
         }
     }
 
@@ -104,7 +106,11 @@ impl<'a> Tries<'a> {
             tracing::debug!(id = %self.id, delivery = ?failure.delivery, code = %failure.code, "a try failed");
             let facts = self.facts(&failure);
             match what_next(failure.delivery, facts) {
-                Next::Answer if failure.delivery == Delivery::NoRoom => return Err(self.node.no_room()),
+                Next::Answer if failure.delivery == Delivery::NoRoom => {
+                    // What this one had is free again, and must not be what the node lacks.
+                    drop(self.place.take());
+                    return Err(self.node.no_room());
+                }
                 Next::Answer => return Err(failure.code),
                 Next::Again => self.count_resend(&failure)?,
                 Next::AwaitAgent => {
@@ -160,7 +166,7 @@ impl<'a> Tries<'a> {
 
     fn enter(&self, route: &Route) -> Result<RequestPlace, Failure> {
         let now = std::time::Instant::now();
-        route.share.request(now).map_err(|refused| {
+        route.share.request(now, self.message.memory.served()).map_err(|refused| {
             if !route.share.may_ask_again(now) {
                 self.connection.leave();
             }

@@ -17,11 +17,13 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::failure::Failure;
+use super::memory::HTTP2_UPSTREAM_BYTES;
 use super::next::Delivery;
 use crate::choice::Choice;
 use crate::limits::{IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, UPSTREAM_CONNECT_DEADLINE};
 use crate::manner::Manner;
 use crate::node::Node;
+use crate::places::NoPlace;
 use crate::pool::Idle;
 use crate::routes::{NoTunnel, Route};
 use crate::trace::{Trace, Traced};
@@ -63,6 +65,8 @@ impl Upstream {
         (visitor, request): (SocketAddr, RequestId),
     ) -> Result<Self, Failure> {
         let (tunnel, mut stream) = opened(route, choice, &route.header(request, visitor)).await?;
+        let memory = tunnel.manner.speaks_http2().then(|| tunnel.share.memory(HTTP2_UPSTREAM_BYTES));
+        let memory = memory.transpose().map_err(|NoPlace| Failure::unopened(OpenError::Full, &tunnel))?;
         if begin == Begin::Dialled {
             let answered = timeout(UPSTREAM_CONNECT_DEADLINE, stream.answer()).await;
             match answered.map_err(|_| Failure::undialled(&tunnel))? {
@@ -75,7 +79,7 @@ impl Upstream {
             }
         }
         let trace = Arc::new(Trace::new(Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix)));
-        let stream = Traced::new(stream, Arc::clone(&trace));
+        let stream = Traced::new(stream, Arc::clone(&trace), memory);
         let spoken = tunnel.manner.speak(&node.visitor_tasks, stream).await;
         let sender = spoken.map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;
         Ok(Self { sender, trace, tunnel, sharing: Sharing::Anybody })

@@ -16,12 +16,14 @@ pub(super) struct Waiting<'a> {
     hostname: &'a Hostname,
     /// The moment after which nothing is waited for or tried any more.
     until: Option<Instant>,
+    /// What of a body may come meanwhile.
+    unread_bytes: usize,
     refused_until: Option<Instant>,
 }
 
 impl<'a> Waiting<'a> {
-    pub(super) const fn new(node: &'a Node, hostname: &'a Hostname) -> Self {
-        Self { node, hostname, until: None, refused_until: None }
+    pub(super) const fn new(node: &'a Node, hostname: &'a Hostname, unread_bytes: usize) -> Self {
+        Self { node, hostname, until: None, unread_bytes, refused_until: None }
     }
 
     /// Whether there is any left.
@@ -66,7 +68,7 @@ impl<'a> Waiting<'a> {
 
     /// Waits in a place of its own. A node that leaves gets no agents any more.
     async fn held<T>(&self, hold: &Hold, wait: impl Future<Output = T>) -> Result<T, Code> {
-        let _place = self.node.holds.place(hold).ok_or(Code::EndpointBusy)?;
+        let _place = self.node.holds.place(hold, self.unread_bytes).ok_or(Code::EndpointBusy)?;
         let mut shutdown = self.node.shutdown.clone();
         tokio::select! {
             biased;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use adit_domain::id::TenantId;
-use adit_mux::limits::STREAM_BYTES_RESERVED;
 use adit_mux::{Answer, Budget, Config, Stream};
+use adit_server::limits::EXCHANGE_BYTES_MIN;
 use tokio::time::timeout;
 
 use crate::support::agent::{Identity, TestAgent};
@@ -53,7 +53,7 @@ impl Tenant {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tenants_that_open_all_streams_they_can_leave_some_to_the_next() {
-    let budget = Budget::new(STREAMS * STREAM_BYTES_RESERVED);
+    let budget = Budget::new(STREAMS * EXCHANGE_BYTES_MIN);
     let node = TestNode::start_with(Config { budget, ..Config::default() });
     let mut tenants = Vec::new();
     // Each gets as many as are left beside it.
