@@ -7,6 +7,7 @@ use std::time::Duration;
 use adit_domain::Hostname;
 use adit_domain::id::{EndpointId, InstanceId, RequestId};
 use adit_mux::Answer;
+use adit_process::shutdown::Phase;
 use futures::stream::{self, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -99,15 +100,12 @@ struct Probe {
 }
 
 impl Probe {
-    /// Until the upstream takes a connection, or the member has left.
+    /// Until the upstream takes a connection, or the member has left. Dropped, it lets the member in.
     async fn run(self) {
         let mut shutdown = self.node.shutdown.clone();
         tokio::select! {
             () = shutdown.draining() => {}
-            () = self.until_back() => {
-                self.health.recover();
-                tracing::info!(hostname = %self.hostname, instance = %self.instance, "a member's probes have ended");
-            }
+            () = self.until_back() => {}
         }
     }
 
@@ -116,7 +114,7 @@ impl Probe {
         loop {
             sleep(every).await;
             let Some(route) = self.route() else { return };
-            let Some(member) = route.member(self.instance) else { return };
+            let Some(member) = self.member(&route) else { return };
             let Some(tunnel) = member.pick(&Choice::default(), Need::Stream) else { continue };
             if timeout(UPSTREAM_CONNECT_DEADLINE, takes_a_connection(tunnel, &route)).await == Ok(Ok(true)) {
                 return;
@@ -127,6 +125,21 @@ impl Probe {
 
     fn route(&self) -> Option<Arc<Route>> {
         self.node.routes.get(&self.hostname).filter(|route| route.endpoint() == self.endpoint)
+    }
+
+    /// An instance that left and came back is another member, with a health and probes of its own.
+    fn member<'a>(&self, route: &'a Route) -> Option<&'a Member> {
+        route.member(self.instance).filter(|member| Arc::ptr_eq(&member.health, &self.health))
+    }
+}
+
+impl Drop for Probe {
+    /// However it ends, also by a panic: nobody else lets the member in again. A node that drains leaves it out.
+    fn drop(&mut self) {
+        if self.node.shutdown.phase() == Phase::Running {
+            self.health.recover();
+            tracing::info!(hostname = %self.hostname, instance = %self.instance, "a member's probes have ended");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use adit_process::shutdown::Trigger;
 use adit_process::tasks::Tasks;
 use tokio::time::{Instant, sleep};
 
-use super::watch;
+use super::{failed, watch};
 use crate::builder::Builder;
 use crate::hold::Holds;
 use crate::limits::{PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_HEALTHY_EVERY, PROBES_FAILED_MAX};
@@ -32,6 +32,7 @@ const SAYS_NOTHING: usize = 2;
 /// A member of a pool, and what its upstream does.
 struct Upstream {
     instance: InstanceId,
+    tunnel: Arc<Tunnel>,
     does: Arc<AtomicUsize>,
     asked: Arc<AtomicUsize>,
     _kept: Box<dyn Send>,
@@ -60,7 +61,7 @@ fn join(node: &Arc<Node>) -> Upstream {
     let (commands, orders) = Commands::channel(session.clone());
     let instance = InstanceId::new();
     let tenant = node.shares.of(&capability(TenantId::new(), Plan::default().limits()));
-    let tunnel = Tunnel {
+    let tunnel = Arc::new(Tunnel {
         session_id: SessionId::new(),
         instance,
         pooling: Some(Pooling::default()),
@@ -72,8 +73,8 @@ fn join(node: &Arc<Node>) -> Upstream {
         hold: Holds::new(Instant::now()).enter(&claimed().hostname, &tenant),
         share: EndpointShare::new(tenant),
         manner: Manner::default(),
-    };
-    node.routes.bind(&claimed(), Arc::new(tunnel)).unwrap();
+    });
+    node.routes.bind(&claimed(), Arc::clone(&tunnel)).unwrap();
     let (does, asked) = (Arc::new(AtomicUsize::new(TAKES)), Arc::new(AtomicUsize::new(0)));
     let (doing, asking) = (Arc::clone(&does), Arc::clone(&asked));
     drop(tasks.spawn("upstream", async move {
@@ -87,7 +88,7 @@ fn join(node: &Arc<Node>) -> Upstream {
             }
         }
     }));
-    Upstream { instance, does, asked, _kept: Box::new((control, of_agent, orders, tasks)) }
+    Upstream { instance, tunnel, does, asked, _kept: Box::new((control, of_agent, orders, tasks)) }
 }
 
 fn is_up(node: &Node, upstream: &Upstream) -> bool {
@@ -148,4 +149,43 @@ async fn who_is_alone_is_not_probed() {
     let a = join(&node);
     sleep(10 * PROBE_HEALTHY_EVERY).await;
     assert_eq!(a.asked.load(Ordering::SeqCst), 0);
+}
+
+/// A node of which nothing runs but what a test starts, and two members of a pool; the upstream of the first refuses.
+fn two_of_which_one_refuses() -> (Arc<Node>, Trigger, [Upstream; 2]) {
+    let (node, trigger) =
+        Builder::new(Arc::new(Stub::default()), Arc::new(Stub::default())).build().into_node();
+    let members = [join(&node), join(&node)];
+    members[0].does.store(REFUSES, Ordering::SeqCst);
+    (node, trigger, members)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_comes_and_goes_has_one_probe() {
+    let (node, _trigger, [a, _b]) = two_of_which_one_refuses();
+    for _ in 0..20 {
+        failed(&node, &claimed().hostname, &a.tunnel);
+        assert!(!is_up(&node, &a));
+        assert!(!node.routes.unbind(&claimed(), a.tunnel.session_id, || {}));
+        node.routes.bind(&claimed(), Arc::clone(&a.tunnel)).unwrap();
+        assert!(is_up(&node, &a));
+    }
+    failed(&node, &claimed().hostname, &a.tunnel);
+    sleep(2 * PROBE_EVERY_MAX).await;
+    assert_eq!(node.agent_tasks.running(), 1);
+    assert!(!is_up(&node, &a), "the probes of those who left say nothing about who came");
+    a.does.store(TAKES, Ordering::SeqCst);
+    until(&node, &a, true).await;
+    sleep(SLACK).await;
+    assert_eq!(node.agent_tasks.running(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_cut_leaves_nobody_out() {
+    let (node, _trigger, [a, _b]) = two_of_which_one_refuses();
+    failed(&node, &claimed().hostname, &a.tunnel);
+    sleep(2 * PROBE_EVERY_MAX).await;
+    assert!(!is_up(&node, &a));
+    node.agent_tasks.join_all(Duration::ZERO).await;
+    assert!(is_up(&node, &a));
 }
