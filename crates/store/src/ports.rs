@@ -9,19 +9,27 @@ use thiserror::Error;
 use crate::StoreError;
 use crate::engine::Transaction;
 use crate::limits::{PORT_ROUNDS, PORTS_PER_TENANT_MAX};
-use crate::statement::statements;
+use crate::statement::{Value, statements};
 
 statements! {
-    KEEP: 4 = "UPDATE ports SET kept_until = $2 WHERE endpoint_id = $1 AND port BETWEEN $3 AND $4 RETURNING port";
-    RENEW: 3 = "UPDATE ports SET kept_until = $3 WHERE endpoint_id = $1
+    KEEP: 5 = "UPDATE ports SET kept_until = $5
+        WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1 AND port BETWEEN $3 AND $4 RETURNING port";
+    RENEW: 3 = "UPDATE ports SET kept_until = $3 WHERE endpoint_id = $1 AND in_force = 1
         AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.epoch = $2)";
-    HAS: 1 = "SELECT port FROM ports WHERE endpoint_id = $1";
-    LEAVE: 1 = "DELETE FROM ports WHERE endpoint_id = $1";
-    LEAVE_OTHERS: 2 = "DELETE FROM ports WHERE endpoint_id = $1 AND kind <> $2";
+    HAS: 2 = "SELECT port FROM ports WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1";
+    /// What is left stays the endpoint's until its time has come: nobody else may get it before.
+    LEAVE: 1 = "UPDATE ports SET in_force = 0 WHERE endpoint_id = $1 AND in_force = 1";
+    LEAVE_OTHERS: 2 = "UPDATE ports SET in_force = 0 WHERE endpoint_id = $1 AND kind <> $2 AND in_force = 1";
+    TAKE_BACK: 6 = "UPDATE ports SET in_force = 1, kept_until = $5
+        WHERE endpoint_id = $1 AND kind = $2 AND kept_until > $6 AND port =
+            (SELECT p.port FROM ports p WHERE p.endpoint_id = $1 AND p.kind = $2 AND p.kept_until > $6
+            AND p.port BETWEEN $3 AND $4 ORDER BY p.kept_until DESC, p.port LIMIT 1) RETURNING port";
     /// The tenant's row makes its leases serial, so the limit holds on Postgres too.
     LOCK_TENANT: 1 = "UPDATE tenants SET endpoints_reserved = endpoints_reserved WHERE id = $1";
-    COUNT: 2 = "SELECT count(*) AS ports FROM ports p JOIN endpoints e ON e.id = p.endpoint_id
-        WHERE e.tenant_id = $1 AND p.kept_until > $2";
+    /// Without those that were left and that nobody could get: a range that moves does not halve what a tenant may have.
+    COUNT: 5 = "SELECT count(*) AS ports FROM ports p JOIN endpoints e ON e.id = p.endpoint_id
+        WHERE e.tenant_id = $1 AND p.kept_until > $2
+            AND (p.in_force = 1 OR p.kind <> $3 OR p.port BETWEEN $4 AND $5)";
     FREE: 5 = "WITH RECURSIVE candidates (port) AS
             (SELECT CAST($2 AS BIGINT) UNION ALL SELECT port + 1 FROM candidates WHERE port < $3)
         SELECT c.port FROM candidates c
@@ -29,7 +37,8 @@ statements! {
         ORDER BY c.port < $5, c.port LIMIT 1";
     /// Check and use in one: of several takers at once exactly one gets the row.
     TAKE: 5 = "INSERT INTO ports (kind, port, endpoint_id, kept_until) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (kind, port) DO UPDATE SET endpoint_id = excluded.endpoint_id, kept_until = excluded.kept_until
+        ON CONFLICT (kind, port) DO UPDATE SET endpoint_id = excluded.endpoint_id, kept_until = excluded.kept_until,
+            in_force = 1
         WHERE ports.kept_until <= $5";
 }
 
@@ -77,7 +86,8 @@ pub(crate) struct Wanted {
     pub(crate) at: Timestamp,
 }
 
-/// Leases a port: the one that the endpoint has, if it is on offer and nobody wishes another; else a free one.
+/// Leases a port: the one that the endpoint has, if it is on offer and nobody wishes another; else one that it had and that
+/// is still kept for it; else a free one.
 pub(crate) async fn lease(
     tx: &mut Transaction,
     wanted: &Wanted,
@@ -88,24 +98,38 @@ pub(crate) async fn lease(
         Some(port) => PortRange::only(port),
         None => offer.range,
     };
-    let keep = [wanted.endpoint.into(), offer.kept_until.into(), range.first().into(), range.last().into()];
-    if let Some(kept) = tx.optional::<PortRow, _>(KEEP, keep).await? {
+    let (endpoint, kind) = (Value::from(wanted.endpoint), Value::from(wanted.kind));
+    let (first, last) = (Value::from(range.first()), Value::from(range.last()));
+    let keep = [endpoint.clone(), kind.clone(), first, last, offer.kept_until.into()];
+    if let Some(kept) = tx.optional::<PortRow, _>(KEEP, keep.clone()).await? {
         return Ok(kept.port()?);
     }
-    if let Some(has) = tx.optional::<PortRow, _>(HAS, [wanted.endpoint.into()]).await? {
+    if let Some(has) = tx.optional::<PortRow, _>(HAS, [endpoint.clone(), kind]).await? {
         let has = has.port()?;
         if offer.range.contains(has) {
             return Err(PortError::HasAnother(has));
         }
-        // The installation has moved its range: the old port leads nowhere any more.
-        tx.execute(LEAVE, [wanted.endpoint.into()]).await?;
     }
+    // The installation has moved its range: such a port leads nowhere any more. One that it had there before, it has again.
+    tx.execute(LEAVE, [endpoint]).await?;
+    let [endpoint, kind, first, last, kept_until] = keep;
+    let take_back = [endpoint, kind, first, last, kept_until, wanted.at.into()];
+    if let Some(back) = tx.optional::<PortRow, _>(TAKE_BACK, take_back).await? {
+        return Ok(back.port()?);
+    }
+    check_limit(tx, wanted, offer.range).await?;
+    take(tx, wanted, offer, range).await
+}
+
+async fn check_limit(tx: &mut Transaction, wanted: &Wanted, range: PortRange) -> Result<(), PortError> {
     tx.execute(LOCK_TENANT, [wanted.tenant.into()]).await?;
-    let counted = tx.optional::<CountRow, _>(COUNT, [wanted.tenant.into(), wanted.at.into()]).await?;
+    let (first, last) = (range.first().into(), range.last().into());
+    let count = [wanted.tenant.into(), wanted.at.into(), wanted.kind.into(), first, last];
+    let counted = tx.optional::<CountRow, _>(COUNT, count).await?;
     if counted.is_some_and(|counted| counted.ports >= i64::from(PORTS_PER_TENANT_MAX)) {
         return Err(PortError::LimitReached);
     }
-    take(tx, wanted, offer, range).await
+    Ok(())
 }
 
 async fn take(
@@ -138,7 +162,7 @@ async fn take(
     Err(if offer.wish.is_some() { PortError::NotYours } else { PortError::NoneFree })
 }
 
-/// Gives up the port that an endpoint had as another kind.
+/// The port that an endpoint had as another kind is not in force any more.
 pub(crate) async fn leave_others(
     tx: &mut Transaction,
     endpoint: EndpointId,

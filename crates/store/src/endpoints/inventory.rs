@@ -16,7 +16,7 @@ use crate::statement::statements;
 
 statements! {
     LIST: 2 = "SELECT e.id, e.hostname, e.kind, e.created_at, p.port FROM endpoints e
-        LEFT JOIN ports p ON p.endpoint_id = e.id AND p.kind = e.kind
+        LEFT JOIN ports p ON p.endpoint_id = e.id AND p.kind = e.kind AND p.in_force = 1
         WHERE e.tenant_id = $1 AND e.removed_at IS NULL ORDER BY e.id DESC LIMIT $2";
     OWNER: 1 = "SELECT tenant_id AS id FROM endpoints WHERE hostname = $1 AND removed_at IS NULL";
     /// In a new epoch, so that whoever holds it in an older one does not come back to it.

@@ -22,6 +22,8 @@ on_both_engines![
     of_many_claims_for_one_port_one_tenant_wins,
     one_tenant_does_not_get_all_ports,
     a_range_that_moved_moves_its_endpoints,
+    a_port_that_was_left_is_had_again_by_its_number,
+    ports_that_were_left_count_if_anybody_could_get_them,
     a_port_is_kept_by_who_holds_it,
 ];
 
@@ -205,11 +207,53 @@ async fn one_tenant_does_not_get_all_ports(fixture: Fixture) {
 }
 
 async fn a_range_that_moved_moves_its_endpoints(fixture: Fixture) {
+    let (a, b) = (fixture.tenant("a").await, fixture.tenant("b").await);
+    let first = Ask::new("ssh", "700-700").claim(&fixture, a).await.unwrap();
+    let moved = Ask::new("ssh", "800-800").claim(&fixture, a).await.unwrap();
+    assert_eq!((moved.id, moved.port), (first.id, Some(port(800))));
+    // What is served now does not keep what was served before.
+    let until = NOW.plus(2 * KEPT);
+    assert!(fixture.store.endpoints().renew(moved.id, moved.epoch, until).await.unwrap());
+    // The range moves back. For as long as any port, the one of before is nobody else's.
+    let last = NOW.plus(KEPT).minus(Duration::from_micros(1));
+    for at in [NOW, last] {
+        let taken = Ask::new("b", "700-700").at(at).claim(&fixture, b).await;
+        assert!(matches!(taken, Err(ClaimError::Port(PortError::NoneFree))), "{taken:?}");
+        let taken = Ask::new("", "700-700").wish(700).at(at).claim(&fixture, b).await;
+        assert!(matches!(taken, Err(ClaimError::Port(PortError::NotYours))), "{taken:?}");
+    }
+    let back = Ask::new("ssh", "700-700").at(last).claim(&fixture, a).await.unwrap();
+    assert_eq!((back.id, back.port), (first.id, first.port));
+    // With both on offer it keeps the one that it has.
+    let both = Ask::new("ssh", "700-800").at(last).claim(&fixture, a).await.unwrap();
+    assert_eq!(both.port, first.port);
+    let other = Ask::new("ssh", "700-800").wish(800).at(last).claim(&fixture, a).await;
+    assert!(matches!(other, Err(ClaimError::Port(PortError::HasAnother(p))) if p == port(700)), "{other:?}");
+    let taken = Ask::new("b", "800-800").at(until.minus(Duration::from_micros(1))).claim(&fixture, b).await;
+    assert!(matches!(taken, Err(ClaimError::Port(PortError::NoneFree))), "{taken:?}");
+    assert_eq!(Ask::new("b", "800-800").at(until).claim(&fixture, b).await.unwrap().port, Some(port(800)));
+}
+
+async fn a_port_that_was_left_is_had_again_by_its_number(fixture: Fixture) {
     let tenant = fixture.tenant("tenant").await;
-    let first = Ask::new("ssh", "20000-20009").claim(&fixture, tenant).await.unwrap();
-    let moved = Ask::new("ssh", "30000-30009").claim(&fixture, tenant).await.unwrap();
-    assert_eq!(moved.id, first.id);
-    assert!((30_000..30_010).contains(&moved.port.unwrap().get()));
+    let first = Ask::new("ssh", "700-700").claim(&fixture, tenant).await.unwrap();
+    Ask::new("ssh", "800-800").claim(&fixture, tenant).await.unwrap();
+    let back = Ask::new("", "700-709").wish(700).claim(&fixture, tenant).await.unwrap();
+    assert_eq!((back.id, back.port, back.epoch), (first.id, first.port, Epoch(3)));
+}
+
+async fn ports_that_were_left_count_if_anybody_could_get_them(fixture: Fixture) {
+    let tenant = fixture.tenant("tenant").await;
+    for n in 0..PORTS_PER_TENANT_MAX {
+        Ask::new(&n.to_string(), "20000-20099").claim(&fixture, tenant).await.unwrap();
+    }
+    for n in 0..PORTS_PER_TENANT_MAX {
+        Ask::new(&n.to_string(), "30000-30099").claim(&fixture, tenant).await.unwrap();
+    }
+    for range in ["30000-30099", "20000-20099"] {
+        let one_more = Ask::new("more", range).claim(&fixture, tenant).await;
+        assert!(matches!(one_more, Err(ClaimError::Port(PortError::LimitReached))), "{one_more:?}");
+    }
 }
 
 async fn a_port_is_kept_by_who_holds_it(fixture: Fixture) {

@@ -1,6 +1,7 @@
 //! Endpoints that are listed and removed.
 
 use std::num::NonZeroU16;
+use std::time::Duration;
 
 use adit_domain::access::{Action, Actor, Permit, Resource, authorize};
 use adit_domain::id::{InstanceId, NodeId, TenantId};
@@ -20,6 +21,7 @@ on_both_engines![
     who_held_it_does_not_come_back_to_it,
     its_default_makes_room_for_another,
     its_port_is_nobodys_for_as_long_as_any,
+    as_another_kind_it_keeps_its_port_from_others,
     a_tenant_removes_its_own_and_makes_room,
 ];
 
@@ -147,6 +149,39 @@ async fn its_port_is_nobodys_for_as_long_as_any(fixture: Fixture) {
     assert_eq!(claim_port(&fixture, (a, "ssh", Udp), NOW).await.unwrap(), port);
     assert!(remove(&fixture, a, "ssh").await);
     assert_eq!(claim_port(&fixture, (b, "db", Udp), NOW.plus(DAY)).await.unwrap(), port);
+}
+
+/// Moments at which nobody else gets a port that is kept until `end`.
+fn just_before(end: Timestamp) -> [Timestamp; 3] {
+    [NOW, NOW.plus(DAY / 2), end.minus(Duration::from_micros(1))]
+}
+
+async fn as_another_kind_it_keeps_its_port_from_others(fixture: Fixture) {
+    use EndpointKind::{Tcp, Udp};
+    let (a, b) = (fixture.tenant("a").await, fixture.tenant("b").await);
+    let port = NonZeroU16::new(700);
+    assert_eq!(claim_port(&fixture, (a, "ssh", Tcp), NOW).await.unwrap(), port);
+    assert!(remove(&fixture, a, "ssh").await);
+    assert_eq!(claim_port(&fixture, (a, "ssh", Udp), NOW).await.unwrap(), port);
+    let list = fixture.store.endpoints().list(&endpoints(a.id)).await.unwrap();
+    assert_eq!(list.iter().map(|e| (e.kind, e.port)).collect::<Vec<_>>(), [(Udp, port)]);
+    // What is served as the one kind does not keep the port of the other.
+    assert!(fixture.store.endpoints().renew(list[0].id, Epoch(3), NOW.plus(10 * DAY)).await.unwrap());
+    for at in just_before(NOW.plus(DAY)) {
+        let taken = claim_port(&fixture, (b, "db", Tcp), at).await;
+        assert!(matches!(taken, Err(ClaimError::Port(PortError::NoneFree))), "{at:?}: {taken:?}");
+    }
+    // It comes back to it, and leaves once more.
+    assert!(remove(&fixture, a, "ssh").await);
+    assert_eq!(claim_port(&fixture, (a, "ssh", Tcp), NOW.plus(DAY / 2)).await.unwrap(), port);
+    assert!(remove(&fixture, a, "ssh").await);
+    take(&fixture, a, "ssh").await.unwrap();
+    let end = NOW.plus(DAY / 2).plus(DAY);
+    for at in just_before(end) {
+        let taken = claim_port(&fixture, (b, "db", Tcp), at).await;
+        assert!(matches!(taken, Err(ClaimError::Port(PortError::NoneFree))), "{at:?}: {taken:?}");
+    }
+    assert_eq!(claim_port(&fixture, (b, "db", Tcp), end).await.unwrap(), port);
 }
 
 async fn a_tenant_removes_its_own_and_makes_room(fixture: Fixture) {
