@@ -1,5 +1,6 @@
 //! What tests of several crates share: a Postgres of their own, waiting for a condition, child processes that do not
-//! outlive the test, a TCP peer that echoes, and the ledgers of runs with faults. Only ever a dev-dependency.
+//! outlive the test, a TCP peer that echoes, the ledgers of runs with faults, and hostile
+//! agents. Only ever a dev-dependency.
 #![forbid(unsafe_code)]
 
 mod child;
@@ -8,6 +9,7 @@ pub mod ledger;
 pub mod limits;
 mod postgres;
 mod wait;
+pub mod yamux;
 
 pub use child::ChildGuard;
 pub use echo::Echo;

@@ -20,3 +20,4 @@ mod sessions;
 mod shares;
 mod slow;
 mod support;
+mod traps;

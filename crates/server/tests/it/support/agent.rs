@@ -81,6 +81,23 @@ pub async fn preface(
     (ServerPreface::decode(&answer).unwrap(), io)
 }
 
+/// Asks for a name in the plainest way.
+pub fn bind(name: &str, instance: InstanceId) -> Bind {
+    Bind {
+        request: 7,
+        kind: EndpointKind::Http,
+        hostname: Some(Hostname::parse(name).unwrap()),
+        port: None,
+        label: "3000".to_owned(),
+        upstream: UpstreamProtocol::Http1,
+        host_header: String::new(),
+        instance,
+        prior_epoch: Epoch::NONE,
+        pooling: None,
+        handling: Handling::default(),
+    }
+}
+
 impl TestAgent {
     pub async fn connect(node: &TestNode, identity: &Identity) -> Self {
         Self::connect_as(node, identity, InstanceId::new()).await
@@ -103,17 +120,11 @@ impl TestAgent {
 
     pub async fn send_bind(&self, name: &str, prior_epoch: Epoch) {
         let bind = Bind {
-            request: 7,
-            kind: EndpointKind::Http,
-            hostname: Some(Hostname::parse(name).unwrap()),
-            port: None,
-            label: "3000".to_owned(),
             upstream: self.protocol,
-            host_header: String::new(),
-            instance: self.instance,
             prior_epoch,
             pooling: self.pooling,
             handling: self.handling,
+            ..bind(name, self.instance)
         };
         self.control.send(&Frame::Bind(bind)).await.unwrap();
     }
