@@ -106,6 +106,9 @@ pub(crate) struct UpArgs {
     /// addresses, all of them count as one [default: 500, with --dev 10000].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) connections_per_address: Option<u32>,
+    /// Write down nothing of what endpoints carry: `aditd admin usage` will not show it.
+    #[arg(long)]
+    pub(crate) no_metering: bool,
     /// On SIGTERM or Ctrl-C, how long to wait for requests in flight before they are cut. A second signal cuts at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) drain_timeout: u64,

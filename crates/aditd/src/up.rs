@@ -77,11 +77,10 @@ pub(crate) async fn up(args: UpArgs, database_url: Option<String>) -> anyhow::Re
     let server = Server::builder(Arc::new(control_plane.clone()), Arc::new(control_plane.clone()))
         .reserve(settings.app_host.clone(), control_plane.service())
         .public_port(public_port)
-        .metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
         .ports_at(settings.listen.ip())
         .drain_deadline(drain_deadline)
         .trusted_proxies(args.trusted_proxy.clone());
-    let server = bounded(server, &args).build();
+    let server = bounded(metered(server, &control_plane, &args), &args).build();
 
     let ready = Ready {
         https_port: tls_port,
@@ -126,6 +125,14 @@ async fn doubt_row_security(store: &Store) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// What endpoints carry is written down, unless the operator does not want to know.
+fn metered(server: Builder, control_plane: &ControlPlane, args: &UpArgs) -> Builder {
+    if args.no_metering {
+        return server;
+    }
+    server.metering(Arc::new(control_plane.clone()), args.data.data.join(USAGE_FOLDER))
 }
 
 /// What the operator says about how much the node may take.

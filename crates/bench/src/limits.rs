@@ -64,6 +64,9 @@ pub const MEMORY_LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Looks in a row between which nothing may have moved for a thing to count as settled.
 pub const SETTLED_LOOKS: u32 = 4;
 
+/// A download beside readers that stall: alone it takes a second.
+pub const HEALTHY_WITHIN: Duration = Duration::from_secs(20);
+
 /// What does not settle within this time is measured as it is.
 pub const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 

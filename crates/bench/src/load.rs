@@ -179,6 +179,9 @@ impl Load {
 
     /// Whether a system can show anything under it.
     pub const fn is_for(self, system: System) -> bool {
+        if matches!(system, System::AditUnmetered) {
+            return matches!(self, Self::Download(1) | Self::Upload | Self::Requests(_));
+        }
         match self {
             Self::IdleAgents => matches!(system, System::Adit | System::RatholeTls | System::Bore),
             Self::Neighbour(_) => matches!(system, System::Adit),

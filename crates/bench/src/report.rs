@@ -99,9 +99,10 @@ fn section(load: Load, systems: &[System], rows: &[Row]) -> String {
     let metrics = metrics_of(&rows);
     let bases: Vec<System> = match load {
         Load::FarDownload(_) | Load::FarUpload(_) => vec![System::Origin],
-        _ => vec![System::NginxTls, System::NginxRathole],
+        _ => vec![System::NginxTls, System::NginxRathole, System::AditUnmetered],
     };
-    let bases: Vec<System> = bases.into_iter().filter(|base| systems.contains(base)).collect();
+    let bases: Vec<System> =
+        bases.into_iter().filter(|base| systems.contains(base) && load.is_for(*base)).collect();
     let mut head = vec!["system".to_owned()];
     head.extend(metrics.iter().map(|metric| metric.title().to_owned()));
     head.extend(bases.iter().map(|base| format!("× {}", base.name())));

@@ -29,6 +29,8 @@ pub enum System {
     Origin,
     /// TLS for visitors, TLS in the tunnel.
     Adit,
+    /// The same without metering: what that costs.
+    AditUnmetered,
     /// TLS for visitors, no tunnel: what a reverse proxy on the same machine does.
     NginxTls,
     /// TLS for visitors by nginx, TLS in the tunnel by rathole: the pair that does what Adit does.
@@ -43,9 +45,10 @@ pub enum System {
 
 impl System {
     /// All of them, in the order in which they run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Origin,
         Self::Adit,
+        Self::AditUnmetered,
         Self::NginxTls,
         Self::NginxRathole,
         Self::RatholeTls,
@@ -58,6 +61,7 @@ impl System {
         match self {
             Self::Origin => "origin",
             Self::Adit => "adit",
+            Self::AditUnmetered => "adit-unmetered",
             Self::NginxTls => "nginx-tls",
             Self::NginxRathole => "nginx+rathole-tls",
             Self::RatholeTls => "rathole-tls",
@@ -79,7 +83,8 @@ impl System {
         let site = Site::new(place, distance)?;
         let endpoints = match self {
             Self::Origin => Endpoints::origin(&site),
-            Self::Adit => adit::start(&site).await?,
+            Self::Adit => adit::start(&site, &[]).await?,
+            Self::AditUnmetered => adit::start(&site, &["--no-metering"]).await?,
             Self::NginxTls => nginx::start(&site, site.origin())?,
             Self::NginxRathole => {
                 let tunnel = rathole::start(&site)?;
@@ -98,7 +103,7 @@ impl System {
     /// More agents for a system that runs, each with an endpoint of its own.
     pub fn fleet(self, running: &Running, count: usize) -> Result<Fleet> {
         match self {
-            Self::Adit => adit::fleet(running, count),
+            Self::Adit | Self::AditUnmetered => adit::fleet(running, count),
             Self::RatholeTls => rathole::fleet(running, count),
             Self::Bore => Ok(bore::fleet(running, count)),
             Self::Origin | Self::NginxTls => bail!("it has no agents"),
@@ -121,7 +126,7 @@ impl System {
         let peer = |name: &str| place.peers.join(name);
         match self {
             Self::Origin => "part of the driver".to_owned(),
-            Self::Adit => of(&place.programs.join("adit"), "version"),
+            Self::Adit | Self::AditUnmetered => of(&place.programs.join("adit"), "version"),
             Self::NginxTls => of(Path::new("nginx"), "-v"),
             Self::NginxRathole => {
                 format!("{}; {}", of(Path::new("nginx"), "-v"), rathole::version(&peer("rathole")))

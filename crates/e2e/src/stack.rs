@@ -35,6 +35,8 @@ pub struct Options {
     pub log_to: Option<PathBuf>,
     /// How many seconds it waits for requests in flight when it is asked to end.
     pub drain_timeout: Option<u64>,
+    /// Whether it writes down nothing of what endpoints carry.
+    pub is_unmetered: bool,
     /// Where it believes load balancers.
     pub trusted_proxy: Option<&'static str>,
     /// The address that it listens at, where that is not 127.0.0.1. It must be reachable there, too.
@@ -251,6 +253,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     }
     if let Some(seconds) = options.drain_timeout {
         command.arg("--drain-timeout").arg(seconds.to_string());
+    }
+    if options.is_unmetered {
+        command.arg("--no-metering");
     }
     if let Some(networks) = options.trusted_proxy {
         command.arg("--trusted-proxy").arg(networks);

@@ -2,18 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::crowd::Crowd;
 use super::scene::{Done, Errors, Scene, Work};
 use super::{bulk, probe};
 use crate::figure::{Figures, Metric};
-use crate::limits::{MEMORY_LOOK_EVERY, REQUEST_WITHIN, SETTLED_LOOKS, SETTLED_WITHIN};
+use crate::limits::{HEALTHY_WITHIN, MEMORY_LOOK_EVERY, REQUEST_WITHIN, SETTLED_LOOKS, SETTLED_WITHIN};
 use crate::number::{float, growth_mib, mib, micros};
 use crate::origin;
 use crate::system::Running;
-use crate::visitor::{Purpose, Visitor};
+use crate::visitor::{Purpose, Visitor, seconds};
 
 /// Readers that connect at once.
 const BATCH: usize = 32;
@@ -48,7 +49,7 @@ async fn fill_and_probe(scene: &Scene, readers: u32, sent_before: u64) -> Result
     let sent = settled(scene).await?;
     let seen = probe::start(scene, scene.plan.probes_for)?.await.context("the probes broke")?;
     let begun = Instant::now();
-    let healthy = bulk::download(scene.clone(), scene.plan.healthy_bytes).await;
+    let healthy = timeout(HEALTHY_WITHIN, bulk::download(scene.clone(), scene.plan.healthy_bytes)).await;
     let rate = mib(scene.plan.healthy_bytes) / begun.elapsed().as_secs_f64();
     drop(held);
     errors.add(seen.errors);
@@ -56,9 +57,13 @@ async fn fill_and_probe(scene: &Scene, readers: u32, sent_before: u64) -> Result
         (Metric::AbsorbedMib, mib(sent.saturating_sub(sent_before))),
         (Metric::P99Micros, micros(seen.since_sent.per_mille(990))),
     ];
-    match healthy.context("the download beside the stalled readers") {
-        Ok(()) => figures.push((Metric::BesideMibPerSecond, rate)),
-        Err(error) => errors.note(&error),
+    match healthy {
+        Ok(Ok(())) => figures.push((Metric::BesideMibPerSecond, rate)),
+        Ok(Err(error)) => errors.note(&error.context("the download beside the stalled readers")),
+        Err(_) => errors.note(&anyhow!(
+            "the download beside the stalled readers was not done within {}",
+            seconds(HEALTHY_WITHIN)
+        )),
     }
     figures.push((Metric::Errors, float(errors.count)));
     Ok((figures, errors))

@@ -21,9 +21,9 @@ use crate::visitor::Target;
 /// What an agent's events say when its URL is its own.
 const ASSIGNED: &str = "url_assigned";
 
-/// Starts it. A far link, where there is one, is between agent and server.
-pub async fn start(site: &Site) -> Result<Endpoints> {
-    let (mut server, ready) = start_server(site)?;
+/// Starts it, with these options of the server besides. A far link, where there is one, is between agent and server.
+pub async fn start(site: &Site, options: &[&str]) -> Result<Endpoints> {
+    let (mut server, ready) = start_server(site, options)?;
     let port = port(&mut server, &ready).await?;
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let agents_dial = site.seen_from_afar(address);
@@ -66,13 +66,14 @@ pub fn flooded(running: &Running) -> Result<Flooded> {
     Ok(Flooded { agent, target, bystander: nginx::refusing(site)? })
 }
 
-fn start_server(site: &Site) -> Result<(Program, PathBuf)> {
+fn start_server(site: &Site, options: &[&str]) -> Result<(Program, PathBuf)> {
     let ready = site.folder().join("ready.json");
     let mut aditd = aditd(site);
     aditd.args(["up", "--listen", "127.0.0.1:0", "--domain", DOMAIN, "--app-host", HOST]);
     aditd.arg("--data").arg(data(site)).arg("--ready-file").arg(&ready);
     aditd.arg("--tls-cert").arg(site.place.certificates.chain());
     aditd.arg("--tls-key").arg(site.place.certificates.key());
+    aditd.args(options);
     // All visitors of a run have one address.
     aditd.args(["--connections-per-address", "15000"]);
     if let Some(link) = site.link() {

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 
 use adit_e2e::{
-    Database, EVENT_WITHIN, Home, Options, Origin, REVOKED_WITHIN, Stack, Visitor, operator, until, within,
+    Database, EVENT_WITHIN, Home, Options, Origin, REVOKED_WITHIN, Scene, Signal, Stack, Visitor, operator,
+    until, within,
 };
 use adit_testkit::Postgres;
 use anyhow::{Context as _, Result};
@@ -62,6 +63,21 @@ async fn remove_on(stack: Stack) -> Result<()> {
         connection.get("/").await.is_ok_and(|answer| answer.status() == StatusCode::OK)
     })
     .await
+}
+
+#[tokio::test]
+async fn who_does_not_meter_has_no_usage() -> Result<()> {
+    for is_unmetered in [true, false] {
+        let options = Options { is_unmetered, ..Options::default() };
+        let mut scene = Scene::start_on(Stack::start_with(options).await?).await?;
+        assert_eq!(scene.visitor.https().await?.get("/").await?.status(), StatusCode::OK);
+        scene.stack.program().signal(Signal::TERM)?;
+        scene.stack.program().end(EVENT_WITHIN).await?;
+        let rows: Vec<Value> = scene.stack.admin(&["usage", "--tenant", "acme"]).await?;
+        assert_eq!(rows.is_empty(), is_unmetered, "{rows:?}");
+        assert_eq!(scene.stack.data().join("usage").exists(), !is_unmetered);
+    }
+    Ok(())
 }
 
 #[tokio::test]
