@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use adit_e2e::{
     EVENT_WITHIN, Options, Parts, RawOrigin, Scene, Signal, Stack, digest, head_of, until, within,
@@ -18,8 +18,11 @@ use tokio::sync::watch;
 /// Far less than the server would wait for requests that do not end.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A server with nothing to wait for is gone at once; this leaves a busy machine some time.
-const AT_ONCE: Duration = Duration::from_secs(5);
+/// A server with nothing to wait for is gone within this time. What Adit promises, not what a test allows.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// A machine that was busy for a moment gets another try.
+const TRIES: usize = 3;
 
 #[tokio::test]
 async fn requests_in_flight_are_finished() -> Result<()> {
@@ -68,16 +71,33 @@ async fn uploads_in_flight_are_finished() -> Result<()> {
 #[tokio::test]
 async fn nothing_in_flight_is_nothing_to_wait_for() -> Result<()> {
     for signal in [Signal::TERM, Signal::INT] {
-        let mut scene = Scene::start().await?;
-        let _idle = scene.visitor.each().await?;
-        // One that has not said what it wants.
-        let _silent = TcpStream::connect(scene.stack.https()).await?;
-        scene.stack.program().signal(signal)?;
-        assert_eq!(scene.stack.program().end(AT_ONCE).await?.code(), Some(0));
-        let told = scene.agent.event("disconnected", EVENT_WITHIN).await?;
-        assert_eq!(told["reason"], "draining");
+        let mut took = vec![leaves_idle(signal).await?];
+        while took.len() < TRIES && took.iter().all(|took| *took >= AT_ONCE) {
+            took.push(leaves_idle(signal).await?);
+        }
+        assert!(took.iter().any(|took| *took < AT_ONCE), "{signal:?}: {took:?}");
     }
     Ok(())
+}
+
+/// How long a server takes to leave that has an agent, and visitors who have been served and are still there.
+async fn leaves_idle(signal: Signal) -> Result<Duration> {
+    let mut scene = Scene::start().await?;
+    scene.agent.connected().await?;
+    let mut kept = scene.visitor.each().await?;
+    for connection in &mut kept {
+        assert_eq!(connection.download("/bytes/1000?seed=1").await?.bytes, 1_000);
+    }
+    // Those that have not said what they want.
+    let _unused = scene.visitor.each().await?;
+    let _silent = TcpStream::connect(scene.stack.https()).await?;
+    let begun = Instant::now();
+    scene.stack.program().signal(signal)?;
+    assert_eq!(scene.stack.program().end(SOON).await?.code(), Some(0));
+    let took = begun.elapsed();
+    let told = scene.agent.event("disconnected", EVENT_WITHIN).await?;
+    assert_eq!(told["reason"], "draining");
+    Ok(took)
 }
 
 #[tokio::test]
