@@ -14,10 +14,7 @@ async fn packets_are_lost_between_agent_and_server() -> Result<()> {
     place.ledger.spare('b');
     for seconds in if full() { [1, 5, 30, 120].as_slice() } else { &[2] } {
         place.carried(6).await?;
-        place.lose(Lost::Both, &format!("packets are lost for {seconds} s"))?;
-        lasts(*seconds).await;
-        place.network()?.heal()?;
-        place.ledger.note("no packet is lost any more");
+        place.lose_for(Lost::Both, *seconds).await?;
         place.carried_by('a', 3).await?;
     }
     place.carried(6).await?;
@@ -96,17 +93,25 @@ async fn every_connection_is_cut_again_and_again() -> Result<()> {
     place.judge().await
 }
 
-/// F24: a process that does not run cannot answer.
+/// Nobody who stands still for so long, in seconds, loses a connection: a dead one is silent for three times that.
+const HARMLESS: u64 = 5;
+
+const STANDS_STILL: &[u64] = &[1, 3, HARMLESS];
+const STANDS_STILL_FULL: &[u64] = &[1, 2, 3, 4, HARMLESS, 30];
+
+/// F24: a process that does not run cannot answer. A short while of that costs no connection.
 #[tokio::test]
 async fn an_agent_stands_still_for_a_while() -> Result<()> {
     let mut place = Place::start().await?;
     place.ledger.spare('b');
-    for seconds in if full() { [1, 5, 30].as_slice() } else { &[2] } {
+    for seconds in if full() { STANDS_STILL_FULL } else { STANDS_STILL } {
         place.carried(6).await?;
+        let connected = place.connections_so_far().await?;
         place.faulty.program().signal(Signal::STOP)?;
         place.fault(&format!("the agent stands still for {seconds} s"));
         lasts(*seconds).await;
         place.faulty.program().signal(Signal::CONT)?;
+        place.none_was_lost(*seconds, connected).await?;
     }
     place.judge().await
 }
@@ -115,17 +120,50 @@ async fn an_agent_stands_still_for_a_while() -> Result<()> {
 #[tokio::test]
 async fn the_server_stands_still_for_a_while() -> Result<()> {
     let mut place = Place::start().await?;
-    for seconds in if full() { [1, 5, 30].as_slice() } else { &[2] } {
+    for seconds in if full() { STANDS_STILL_FULL } else { STANDS_STILL } {
         place.carried(6).await?;
+        let connected = place.connections_so_far().await?;
         place.stack.program().signal(Signal::STOP)?;
         place.fault(&format!("the server stands still for {seconds} s"));
         lasts(*seconds).await;
         place.stack.program().signal(Signal::CONT)?;
+        place.none_was_lost(*seconds, connected).await?;
     }
     place.judge().await
 }
 
 impl Place {
+    /// How many connections of agents the server has taken in, and how many it has lost, when all are there.
+    async fn connections_so_far(&mut self) -> Result<[usize; 2]> {
+        self.faulty.connected().await?;
+        self.spared.connected().await?;
+        let said = self.stack.program().log();
+        Ok(["agent connected", "agent disconnected"].map(|what| said.matches(what).count()))
+    }
+
+    /// After a short while of standing still, the same connections carry what comes.
+    async fn none_was_lost(&mut self, seconds: u64, connected: [usize; 2]) -> Result<()> {
+        if seconds > HARMLESS {
+            return Ok(());
+        }
+        self.carried(6).await?;
+        for agent in [&mut self.faulty, &mut self.spared] {
+            agent.catch_up().await?;
+            assert!(!agent.has_said("disconnected"), "after {seconds} s: {:#?}", agent.seen());
+        }
+        assert_eq!(self.connections_so_far().await?, connected, "after {seconds} s");
+        Ok(())
+    }
+
+    /// Loses packets for so long.
+    pub(super) async fn lose_for(&mut self, lost: Lost, seconds: u64) -> Result<()> {
+        self.lose(lost, &format!("packets are lost for {seconds} s"))?;
+        lasts(seconds).await;
+        self.network()?.heal()?;
+        self.ledger.note("no packet is lost any more");
+        Ok(())
+    }
+
     fn lose(&mut self, lost: Lost, what: &str) -> Result<Duration> {
         let port = self.stack.https().port();
         self.network()?.lose(lost, port)?;
