@@ -84,7 +84,12 @@ impl Visitor {
 
     /// A bare TLS connection that offers these protocols.
     pub async fn tls(&self, alpn: &[&str]) -> Result<Tls> {
-        tls::connect(open(self.https).await?, &self.hostname, &self.roots, alpn).await
+        self.tls_over(open(self.https).await?, alpn).await
+    }
+
+    /// The same over a connection that is there.
+    pub async fn tls_over(&self, stream: TcpStream, alpn: &[&str]) -> Result<Tls> {
+        tls::connect(stream, &self.hostname, &self.roots, alpn).await
     }
 }
 

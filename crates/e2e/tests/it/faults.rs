@@ -7,6 +7,7 @@ mod crowd;
 mod descriptors;
 mod far;
 mod herd;
+mod hostile;
 mod killed;
 mod network;
 mod place;

@@ -10,6 +10,8 @@ use adit_e2e::{
 use adit_testkit::ledger::{Bounds, Held, Ledger, Noticed, Slack, Slowdown, quiet, slower};
 use anyhow::{Context as _, Result};
 
+use super::hostile::Hostiles;
+
 /// The agent's tries get rarer while there is no server, at most 30 s apart; a dead link is noticed after 15 s. Twice
 /// that, for a machine that is busy.
 pub(super) const BOUNDS: Bounds =
@@ -56,6 +58,7 @@ pub(super) struct Place {
     loads: Vec<Load>,
     secrets: Vec<String>,
     before: Held,
+    hostiles: Option<Hostiles>,
     /// When the first fault began.
     faults_from: Option<Duration>,
     pub(super) stack: Stack,
@@ -96,9 +99,20 @@ impl Place {
         let before = stack.program().held()?;
         let secrets = keys.map(|key| key.secret).to_vec();
         let (faulty, spared) = (expose(&homes, &origins, &way, 'a')?, expose(&homes, &origins, &way, 'b')?);
-        let (loads, faults_from) = (Vec::new(), None);
-        let mut place =
-            Self { ledger, faulty, spared, homes, origins, loads, secrets, before, faults_from, stack, way };
+        let mut place = Self {
+            ledger,
+            faulty,
+            spared,
+            homes,
+            origins,
+            loads: Vec::new(),
+            secrets,
+            before,
+            hostiles: None,
+            faults_from: None,
+            stack,
+            way,
+        };
         for mark in ['a', 'b'] {
             let hostname = place.bound(mark).await?;
             let visitor = Visitor::new(&place.stack, &hostname)?;
@@ -133,6 +147,13 @@ impl Place {
         let visitor = Visitor::new(&self.stack, event["hostname"].as_str().context("no host name")?)?;
         let answer = visitor.https().await?.get("/not/a/request").await?;
         anyhow::ensure!(answer.status() == http::StatusCode::BAD_REQUEST, "{}", answer.status());
+        Ok(())
+    }
+
+    /// F29: from now on hostile agents and visitors of a third tenant are busy.
+    pub(super) async fn hostiles_come(&mut self) -> Result<()> {
+        self.hostiles = Some(Hostiles::come(&self.stack).await?);
+        self.fault("hostile agents and visitors come");
         Ok(())
     }
 
@@ -190,6 +211,9 @@ impl Place {
 
     /// Nothing is broken any more: what must hold now, and what must have held.
     pub(super) async fn judge(mut self) -> Result<()> {
+        if let Some(hostiles) = self.hostiles.take() {
+            hostiles.leave().await?;
+        }
         self.ledger.heal();
         let healed = self.ledger.now();
         let mut content = Ok(());

@@ -1,6 +1,9 @@
-//! F29: strangers who send garbage, half a greeting or nothing, and stay. Nobody else notices.
+//! F29: strangers who send garbage, half a greeting or nothing, and stay; and the hostile who were let in, while something
+//! else fails. Nobody else notices.
 
-use adit_e2e::full;
+use std::time::Duration;
+
+use adit_e2e::{Lost, Network, full};
 use anyhow::Result;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -28,5 +31,46 @@ async fn hostile_strangers_harm_nobody() -> Result<()> {
     place.carried(10).await?;
     place.ledger.note(format!("{} strangers", strangers.len()));
     drop(strangers);
+    place.judge().await
+}
+
+/// With F1 and F12.
+#[tokio::test]
+async fn the_hostile_are_busy_while_agents_are_killed_and_connections_cut() -> Result<()> {
+    let mut place = Place::start().await?;
+    place.ledger.spare('b');
+    place.hostiles_come().await?;
+    for _ in 0..if full() { 30 } else { 2 } {
+        place.carried(6).await?;
+        place.faulty.program().kill().await?;
+        place.fault("the agent was killed");
+        place.replace_agent().await?;
+    }
+    place.carried(6).await?;
+    place.judge().await?;
+
+    let mut place = Place::start().await?;
+    place.hostiles_come().await?;
+    place.fault("every connection is cut again and again");
+    let mut beats = tokio::time::interval(Duration::from_millis(200));
+    for _ in 0..if full() { 300 } else { 10 } {
+        beats.tick().await;
+        place.proxy()?.cut_all();
+    }
+    place.ledger.note("no more cuts");
+    place.judge().await
+}
+
+/// With F9.
+#[tokio::test]
+async fn the_hostile_are_busy_while_packets_are_lost() -> Result<()> {
+    let mut place = Place::across(Network::enter()?).await?;
+    place.ledger.spare('b');
+    place.hostiles_come().await?;
+    for seconds in if full() { [1, 5, 30].as_slice() } else { &[2] } {
+        place.carried(6).await?;
+        place.lose_for(Lost::Both, *seconds).await?;
+        place.carried_by('a', 3).await?;
+    }
     place.judge().await
 }
