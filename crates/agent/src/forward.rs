@@ -13,6 +13,7 @@ use adit_wire::stream::{StreamHeader, StreamKind};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::access::{By, Counted, End, Record, Refusal};
 use crate::certificate::Certificate;
 use crate::event::{Emitter, Event, UpstreamTrouble};
 use crate::limits::{FLOW_IDLE, FLOWS_MAX, UPSTREAM_EVENT_EVERY};
@@ -47,21 +48,25 @@ impl Forwarder {
     /// Serves one stream. Only one that is for `endpoint` in `epoch` reaches the upstream.
     pub(crate) async fn serve(&self, arrival: Arrival, endpoint: EndpointId, epoch: Epoch) {
         let Arrival { header, stream } = arrival;
+        let mut record = Record::new(&header, self.dialler.upstream());
         if header.kind != self.kind() {
+            record.ended(End::Refused(Refusal::Protocol));
             stream.abort(AbortCode::Protocol);
             return;
         }
         if (header.endpoint, header.epoch) != (endpoint, epoch) {
             tracing::debug!(request = %header.request, "a stream for a binding that is not in force");
+            record.ended(End::Refused(Refusal::NotBound));
             stream.abort(AbortCode::NotBound);
             return;
         }
         if header.kind == StreamKind::Udp {
-            return self.serve_flow(stream, &header).await;
+            return self.serve_flow(stream, &header, &mut record).await;
         }
         let terminating = match self.terminator.as_ref().map(|terminator| (terminator, terminator.place())) {
             Some((_, None)) => {
                 tracing::debug!(request = %header.request, "too many TLS handshakes at once");
+                record.ended(End::Refused(Refusal::Limit));
                 stream.abort(AbortCode::Limit);
                 return;
             }
@@ -73,13 +78,14 @@ impl Forwarder {
             Ok(dialled) => {
                 self.reached();
                 let end = match dialled {
-                    Dialled::Plain(io) => carry(stream, io, &first, terminating).await,
-                    Dialled::Tls(io) => carry(stream, io, &[], terminating).await,
+                    Dialled::Plain(io) => carry(stream, io, &first, terminating, record.traffic()).await,
+                    Dialled::Tls(io) => carry(stream, io, &[], terminating, record.traffic()).await,
                 };
-                tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a stream ended");
+                record.ended(end);
             }
             Err(error) => {
                 let (answer, event) = self.explain(&error);
+                record.ended(answer);
                 answer_no(stream, answer).await;
                 self.tell(event);
             }
@@ -92,9 +98,10 @@ impl Forwarder {
     }
 
     /// Serves one flow of datagrams.
-    async fn serve_flow(&self, mut stream: Stream, header: &StreamHeader) {
+    async fn serve_flow(&self, mut stream: Stream, header: &StreamHeader, record: &mut Record<'_>) {
         let Ok(_place) = self.flows.try_acquire() else {
             tracing::debug!(request = %header.request, "as many flows as may be");
+            record.ended(End::Refused(Refusal::Limit));
             return answer_no(stream, Answer::Refused).await;
         };
         let heard = |word| match word {
@@ -106,22 +113,23 @@ impl Forwarder {
             Ok(socket) => socket,
             Err(error) => {
                 let (answer, event) = self.explain(&error.into());
+                record.ended(answer);
                 answer_no(stream, answer).await;
                 return self.tell(event);
             }
         };
         if stream.send_answer(Answer::Dialled).await.is_err() {
-            return;
+            return record.ended(End::Cut(By::Node));
         }
-        let mut flow = Flow::new(stream, socket);
+        let mut flow = Flow::new(stream, Counted::new(socket, record.traffic()));
         let end = flow.run(FlowIdle::of(FLOW_IDLE)).await;
-        tracing::debug!(request = %header.request, visitor = %header.visitor, ?end, "a flow ended");
         match end {
             FlowEnd::Idle => flow.abort(AbortCode::Idle),
             FlowEnd::Broken(_) => flow.abort(AbortCode::UpstreamBroken),
             // The node has ended it.
-            _ => {}
+            _ => drop(flow),
         }
+        record.ended(end);
     }
 
     fn nobody_listens(&self) -> Event {
@@ -191,9 +199,10 @@ async fn carry<T: Socket>(
     mut upstream: Guarded<T>,
     first: &[u8],
     terminating: Option<(&Terminator, Place<'_>)>,
+    traffic: &Traffic,
 ) -> PumpEnd {
     if let Some((terminator, place)) = terminating {
-        return terminator.carry(stream, upstream, first, place).await;
+        return terminator.carry(stream, upstream, first, (place, traffic)).await;
     }
     if let Err(error) = introduce(upstream.io(), first).await {
         tracing::debug!(%error, "the upstream does not take the visitor's address");
@@ -203,7 +212,7 @@ async fn carry<T: Socket>(
     if stream.send_answer(Answer::Dialled).await.is_err() {
         return PumpEnd::Cut;
     }
-    let end = pump(stream, upstream.io(), PumpLimits::of_agent(), &Traffic::default()).await;
+    let end = pump(stream, upstream.io(), PumpLimits::of_agent(), traffic).await;
     if end == PumpEnd::Complete {
         upstream.complete();
     }

@@ -20,6 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod access;
 mod agent;
 pub mod agent_key;
 mod backoff;

@@ -4,7 +4,7 @@ mod ferry;
 
 use std::sync::Arc;
 
-use adit_mux::{Answer, PumpEnd, Stream};
+use adit_mux::{Answer, PumpEnd, Stream, Traffic};
 use adit_net::io::{Guarded, Socket};
 use adit_net::tls::{Resolver, TlsConfigError, terminating_server};
 use adit_wire::record::AbortCode;
@@ -57,14 +57,14 @@ impl Terminator {
         mut stream: Stream,
         mut upstream: Guarded<T>,
         first: &[u8],
-        place: Place<'_>,
+        (place, traffic): (Place<'_>, &Traffic),
     ) -> PumpEnd {
         if stream.send_answer(Answer::Dialled).await.is_err() {
             return PumpEnd::Cut;
         }
         let Some(mut visitor) = self.accept(stream, place).await else { return PumpEnd::Cut };
         let end = match introduce(upstream.io(), first).await {
-            Ok(()) => ferry::carry(&mut visitor, upstream.io(), Stream::poll_severed).await,
+            Ok(()) => ferry::carry(&mut visitor, upstream.io(), Stream::poll_severed, traffic).await,
             Err(error) => PumpEnd::Broken(error.kind()),
         };
         match end {

@@ -78,6 +78,16 @@ pub struct Traffic {
 }
 
 impl Traffic {
+    /// The socket took so many bytes.
+    pub fn took(&self, bytes: usize) {
+        count(&self.to_io, bytes);
+    }
+
+    /// The socket gave so many bytes.
+    pub fn gave(&self, bytes: usize) {
+        count(&self.to_stream, bytes);
+    }
+
     /// Bytes that the socket took.
     pub fn to_io_bytes(&self) -> u64 {
         self.to_io.load(Ordering::Relaxed)

@@ -5,6 +5,7 @@
 //! through `adit-authority`.
 #![forbid(unsafe_code)]
 
+mod access;
 mod agents;
 mod arrivals;
 mod balance;

@@ -338,6 +338,12 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// Then it is closed.
 pub const ROTATION_DEADLINE: Duration = Duration::from_mins(30);
 
+/// Bytes of a request's path in the access log; more of it is cut off there. Of a line that is too long nothing is written.
+pub const ACCESS_PATH_BYTES_MAX: usize = 1024;
+
+/// Bytes of a request's method in the access log.
+pub const ACCESS_METHOD_BYTES_MAX: usize = 32;
+
 /// What a refused agent is told to wait, at least, when the node is too busy or leaving.
 pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 

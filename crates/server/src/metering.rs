@@ -6,12 +6,14 @@
 
 mod book;
 mod carrying;
+mod count;
 mod keeper;
 mod keeping;
 mod meter;
 mod spool;
 
 pub(crate) use carrying::{CountedBody, CountedIo};
+pub(crate) use count::Count;
 pub(crate) use keeping::Keeping;
 pub(crate) use meter::{Meter, Meters};
 pub use spool::SpoolError;

@@ -13,6 +13,7 @@ use adit_process::shutdown::Shutdown;
 use adit_process::tasks::Tasks;
 use adit_web::HttpService;
 
+use crate::access::Times;
 use crate::clock::Clock;
 use crate::flows::Flows;
 use crate::handshakes::Handshakes;
@@ -59,7 +60,7 @@ pub(crate) struct Node {
     /// Hosts that are not endpoints: the app.
     pub(crate) reserved: HashMap<Hostname, HttpService>,
     pub(crate) mux: adit_mux::Config,
-    /// For the times in capabilities and the hours of usage, and for nothing else: it may jump.
+    /// For the times in capabilities and in the access log and the hours of usage, and for nothing else: it may jump.
     pub(crate) clock: Clock,
     /// How long a drain waits for requests in flight.
     pub(crate) drain_deadline: Duration,
@@ -78,6 +79,11 @@ impl Node {
     /// The wall-clock time.
     pub(crate) fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// What records in the access log need.
+    pub(crate) fn times(&self) -> Times<'_> {
+        Times { clock: self.clock.as_ref(), shutdown: &self.shutdown }
     }
 
     /// Why no stream could be opened where all sessions live: whose room it is that is used up.

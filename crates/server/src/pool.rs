@@ -107,6 +107,7 @@ mod tests {
     use tokio::time::Instant;
 
     use adit_domain::Hostname;
+    use adit_domain::id::RequestId;
     use adit_web::client;
     use adit_web::limits::ClientLimits;
 
@@ -122,7 +123,10 @@ mod tests {
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);
             let sender = client::handshake(ours, ClientLimits::default()).await.unwrap();
-            pool.put(Idle { sender, trace: Arc::new(Trace::new(Arc::clone(&hold), Arc::default())) });
+            pool.put(Idle {
+                sender,
+                trace: Arc::new(Trace::new(Arc::clone(&hold), Arc::default(), RequestId::new())),
+            });
             open.push(theirs);
         }
         (pool, open)

@@ -22,6 +22,7 @@ use crate::places::{NoPlace, Place, Places};
 /// What the endpoints of one tenant share on this node.
 #[derive(Debug)]
 pub(crate) struct TenantShare {
+    id: TenantId,
     /// When the capability was issued that brought the limits.
     as_of: Mutex<Option<Timestamp>>,
     sessions: Arc<Places>,
@@ -86,9 +87,10 @@ pub(crate) struct Seat {
 }
 
 impl TenantShare {
-    fn new(streams: Budget) -> Self {
+    fn new(id: TenantId, streams: Budget) -> Self {
         let none = || Places::new(0);
         Self {
+            id,
             as_of: Mutex::new(None),
             sessions: none(),
             endpoints: none(),
@@ -163,6 +165,11 @@ impl EndpointShare {
     pub(crate) fn new(tenant: Arc<TenantShare>) -> Arc<Self> {
         let (requests, flows) = (Places::new(REQUESTS_PER_ENDPOINT_MAX), Places::new(FLOWS_PER_ENDPOINT_MAX));
         Arc::new(Self { tenant, requests, flows })
+    }
+
+    /// Whose it is.
+    pub(crate) fn tenant(&self) -> TenantId {
+        self.tenant.id
     }
 
     /// A place for the endpoint among those of its tenant that are served.
@@ -268,7 +275,7 @@ impl Shares {
         }
         // Asked for at each session, so the map holds those that are here, and those that left since the last new one.
         tenants.retain(|_, share| share.strong_count() > 0);
-        let share = Arc::new(TenantShare::new(self.streams.fair_part()));
+        let share = Arc::new(TenantShare::new(tenant, self.streams.fair_part()));
         tenants.insert(tenant, Arc::downgrade(&share));
         share
     }

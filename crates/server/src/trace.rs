@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use adit_domain::id::RequestId;
 use adit_mux::{Answer, Grant, Stream, StreamError};
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -20,6 +21,7 @@ use crate::mix::{Mix, Passing};
 /// Shared by a stream and whoever asks about it.
 pub(crate) struct Trace {
     hold: Arc<Hold>,
+    opened_for: RequestId,
     is_dialled: AtomicBool,
     has_heard: AtomicBool,
     failed: Mutex<Option<StreamError>>,
@@ -30,9 +32,10 @@ pub(crate) struct Trace {
 
 impl Trace {
     /// Of a stream of which nothing is known yet.
-    pub(crate) fn new(hold: Arc<Hold>, mix: Arc<Mix>) -> Self {
+    pub(crate) fn new(hold: Arc<Hold>, mix: Arc<Mix>, opened_for: RequestId) -> Self {
         Self {
             hold,
+            opened_for,
             is_dialled: AtomicBool::new(false),
             has_heard: AtomicBool::new(false),
             failed: Mutex::default(),
@@ -40,6 +43,11 @@ impl Trace {
             body: AtomicWaker::new(),
             passing: Passing::new(mix),
         }
+    }
+
+    /// The request whose id the agent knows the stream by: a stream that is used again keeps its first one.
+    pub(crate) const fn opened_for(&self) -> RequestId {
+        self.opened_for
     }
 
     /// Another request goes out: what is heard from here on is about that one.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use adit_api::{Code, capability};
 use adit_domain::id::RequestId;
+use adit_web::reject::Reject;
 use adit_web::service::Peer;
 use adit_web::upgrade::Handshake;
 use adit_web::{Body, RequestAuthority, answer};
@@ -32,6 +33,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use crate::access::Access;
 use crate::node::Node;
 use forward::Exchange;
 
@@ -42,29 +44,40 @@ pub(crate) async fn handle(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     let id = RequestId::new();
+    let access = Access::of_request(id, connection.peer, &request, node.times());
+    let refuse = |reject: Reject, version, headers: &HeaderMap| {
+        access.refused(reject.code());
+        let response = answer::refuse(reject, id, version, headers);
+        access.answered(response.status());
+        response
+    };
     if let Err(reject) = Handshake::begin(&mut request) {
-        return answer::refuse(reject, id, request.version(), request.headers());
+        return refuse(reject, request.version(), request.headers());
     }
     let (parts, body) = request.into_parts();
     let authority = match RequestAuthority::of(&parts) {
         Ok(authority) => authority,
-        Err(reject) => return answer::refuse(reject, id, parts.version, &parts.headers),
+        Err(reject) => return refuse(reject, parts.version, &parts.headers),
     };
     // What an answer's shape depends on; the rest of the head goes on to the upstream.
     let version = parts.version;
     let (accept, agent) = (parts.headers.get(ACCEPT).cloned(), parts.headers.get(USER_AGENT).cloned());
     let request = Request::from_parts(parts, body);
-    match route(node, Arc::clone(&connection), id, authority, request).await {
+    let from = (Arc::clone(&connection), id, access.clone());
+    match route(node, from, authority, request).await {
         Ok(mut response) => {
             answer::identify(response.headers_mut(), id);
+            access.answered(response.status());
             response
         }
         Err(code) => {
+            access.refused(code);
             tracing::debug!(%id, %code, "request answered by the node");
             let fields = [(ACCEPT, accept), (USER_AGENT, agent)];
             let asked: HeaderMap =
                 fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             let mut response = answer::answer(code, id, &asked);
+            access.answered(response.status());
             // Where the node is overloaded, a descriptor is what is missing.
             if (code == Code::NodeOverloaded || connection.is_leaving()) && version < Version::HTTP_2 {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -76,12 +89,12 @@ pub(crate) async fn handle(
 
 async fn route(
     node: Arc<Node>,
-    connection: Arc<VisitorConnection>,
-    id: RequestId,
+    (connection, id, access): (Arc<VisitorConnection>, RequestId, Access),
     authority: RequestAuthority,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Code> {
     let host = authority.hostname().ok_or(Code::EndpointUnknown)?;
+    access.for_hostname(host);
     if node.overload.sheds(&node.gate) {
         return Err(Code::NodeOverloaded);
     }
@@ -95,6 +108,7 @@ async fn route(
         return Err(Code::Misdirected);
     }
     if let Some(service) = reserved {
+        access.leave_out();
         request.extensions_mut().insert(Peer(connection.peer.ip()));
         let Ok(response) = Box::pin(service.clone().oneshot(request)).await;
         return Ok(response);
@@ -104,5 +118,5 @@ async fn route(
         return Err(Code::NotTheServer);
     }
     let hostname = host.clone();
-    Exchange { node, connection, hostname, id }.run(authority, request).await
+    Exchange { node, connection, hostname, id, access }.run(authority, request).await
 }

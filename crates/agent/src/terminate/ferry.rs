@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use adit_mux::limits::HALF_CLOSED_IDLE;
-use adit_mux::{PumpEnd, StreamError};
+use adit_mux::{PumpEnd, StreamError, Traffic};
 use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
@@ -23,6 +23,7 @@ pub(super) async fn carry<S, U>(
     visitor: &mut TlsStream<S>,
     upstream: &mut U,
     severed: impl Fn(&S, &mut Context<'_>) -> Poll<()>,
+    traffic: &Traffic,
 ) -> PumpEnd
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -30,7 +31,14 @@ where
 {
     let mut ferry =
         Ferry { visitor, upstream, there: Course::default(), back: Course::default(), idle: None };
-    poll_fn(|cx| ferry.poll(cx, &severed)).await
+    poll_fn(|cx| {
+        let (there, back) = (ferry.there.moved_bytes, ferry.back.moved_bytes);
+        let polled = ferry.poll(cx, &severed);
+        traffic.took(ferry.there.moved_bytes.wrapping_sub(there));
+        traffic.gave(ferry.back.moved_bytes.wrapping_sub(back));
+        polled
+    })
+    .await
 }
 
 struct Ferry<'a, S, U> {
@@ -85,7 +93,7 @@ where
         if self.there.is_over() { PumpEnd::Unread } else { PumpEnd::Cut }
     }
 
-    fn poll_idle(&mut self, cx: &mut Context<'_>, idle: Duration, moved_before: u64) -> Poll<PumpEnd> {
+    fn poll_idle(&mut self, cx: &mut Context<'_>, idle: Duration, moved_before: usize) -> Poll<PumpEnd> {
         let has_moved = self.moved() != moved_before;
         let timer = self.idle.get_or_insert_with(|| Box::pin(sleep(idle)));
         if has_moved {
@@ -94,8 +102,8 @@ where
         timer.as_mut().poll(cx).map(|()| PumpEnd::Idle)
     }
 
-    const fn moved(&self) -> u64 {
-        self.there.moved.wrapping_add(self.back.moved)
+    const fn moved(&self) -> usize {
+        self.there.moved_bytes.wrapping_add(self.back.moved_bytes)
     }
 }
 
@@ -114,7 +122,7 @@ struct Course {
     written: usize,
     needs_flush: bool,
     way: Way,
-    moved: u64,
+    moved_bytes: usize,
     broken: Option<io::ErrorKind>,
 }
 
@@ -182,7 +190,7 @@ impl Course {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += bytes;
-            self.moved = self.moved.wrapping_add(1);
+            self.moved_bytes = self.moved_bytes.wrapping_add(bytes);
             self.needs_flush = true;
         }
         self.held.clear();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use adit_mux::PumpEnd;
 use adit_mux::limits::HALF_CLOSED_IDLE;
+use adit_mux::{PumpEnd, Traffic};
 use adit_net::tls::{self, Roots};
 use rcgen::generate_simple_self_signed;
 use tempfile::TempDir;
@@ -62,8 +62,8 @@ fn so_many_handshakes_at_a_time() {
 async fn what_is_half_closed_may_be_silent_for_a_while_only() {
     let (mut visitor, mut ours) = handshake().await;
     let (mut service, mut upstream) = duplex(1024);
-    let begun = Instant::now();
-    let carrying = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending);
+    let (begun, traffic) = (Instant::now(), Traffic::default());
+    let carrying = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending, &traffic);
     let talking = async {
         // Both sides open: silence means nothing.
         sleep(HALF_CLOSED_IDLE * 3).await;
@@ -79,6 +79,7 @@ async fn what_is_half_closed_may_be_silent_for_a_while_only() {
         () = talking => PumpEnd::Complete,
     };
     assert_eq!(end, PumpEnd::Idle);
+    assert_eq!((traffic.to_io_bytes(), traffic.to_stream_bytes()), (0, 1));
     let expected = HALF_CLOSED_IDLE * 9 / 2;
     assert!(
         (expected..expected + Duration::from_secs(1)).contains(&begun.elapsed()),
@@ -92,15 +93,16 @@ async fn what_is_half_closed_may_be_silent_for_a_while_only() {
 async fn a_visitor_who_is_gone_is_noticed() {
     let (mut visitor, mut ours) = handshake().await;
     let (_service, mut upstream) = duplex(1);
+    let traffic = Traffic::default();
     visitor.write_all(&vec![7; 30_000]).await.unwrap();
     visitor.flush().await.unwrap();
     let mut gone = Box::pin(sleep(Duration::from_secs(5)));
-    let mut carrying = Box::pin(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending));
+    let mut carrying = Box::pin(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending, &traffic));
     let undecided = poll_fn(|cx| match carrying.as_mut().poll(cx) {
         Poll::Ready(end) => Poll::Ready(Some(end)),
         Poll::Pending => gone.as_mut().poll(cx).map(|()| None),
     });
     assert_eq!(undecided.await, None, "it ended by itself");
     drop(carrying);
-    assert_eq!(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Ready(())).await, PumpEnd::Cut);
+    assert_eq!(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Ready(()), &traffic).await, PumpEnd::Cut);
 }

@@ -2,6 +2,7 @@
 
 mod held;
 mod kind;
+mod logged;
 
 use std::net::SocketAddr;
 use std::process::Stdio;

@@ -2,25 +2,44 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Meter;
+use super::Count;
+use crate::access::By;
 
 /// An upstream's body whose data is counted when it is taken. Trailers and framing are not.
 pub(crate) struct CountedBody<B> {
     body: B,
-    meter: Arc<Meter>,
+    count: Count,
 }
 
-impl<B> CountedBody<B> {
-    /// Counts what goes to the visitor.
-    pub(crate) fn outgoing(body: B, meter: Arc<Meter>) -> Self {
-        Self { body, meter }
+impl<B: Body> CountedBody<B> {
+    /// Counts what goes to the visitor, who then has been served when that has come to its end.
+    pub(crate) fn outgoing(body: B, count: Count) -> Self {
+        let counted = Self { body, count };
+        counted.look_for_end();
+        counted
+    }
+
+    /// Whoever knows the length from its header does not ask for the end.
+    fn look_for_end(&self) {
+        if self.count.access().is_kept() && self.body.is_end_stream() {
+            self.count.access().served();
+        }
+    }
+
+    fn came(&self, frame: &Frame<B::Data>) {
+        if let Some(data) = frame.data_ref() {
+            self.count.outgoing(data.remaining());
+        }
+        if frame.is_trailers() {
+            self.count.access().served();
+        }
+        self.look_for_end();
     }
 }
 
@@ -33,10 +52,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            self.meter.outgoing(data.remaining());
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => self.came(frame),
+            Poll::Ready(Some(Err(_))) => self.count.access().cut(By::Upstream),
+            Poll::Ready(None) => self.count.access().served(),
+            Poll::Pending => {}
         }
         polled
     }
@@ -53,18 +73,18 @@ impl<B: Body<Data = Bytes> + Unpin> Body for CountedBody<B> {
 /// A visitor's connection whose bytes pass as they are: what is read from it comes in, what it takes goes out.
 pub(crate) struct CountedIo<I> {
     io: I,
-    meter: Arc<Meter>,
+    count: Count,
 }
 
 impl<I> CountedIo<I> {
     /// Counts this connection, and from now on its bytes.
-    pub(crate) fn new(io: I, meter: Arc<Meter>) -> Self {
-        meter.connection();
-        Self { io, meter }
+    pub(crate) fn new(io: I, count: Count) -> Self {
+        count.connection();
+        Self { io, count }
     }
 
     fn took(&self, written: io::Result<usize>) -> io::Result<usize> {
-        written.inspect(|bytes| self.meter.outgoing(*bytes))
+        written.inspect(|bytes| self.count.outgoing(*bytes))
     }
 }
 
@@ -76,7 +96,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for CountedIo<I> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
-        self.meter.incoming(buf.filled().len().saturating_sub(before));
+        self.count.incoming(buf.filled().len().saturating_sub(before));
         Poll::Ready(read)
     }
 }

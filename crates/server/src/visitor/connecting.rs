@@ -11,10 +11,11 @@ use adit_mux::Stream;
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, what_next};
 use super::search::open_stream;
 use super::waiting::Waiting;
+use crate::access::Access;
 use crate::choice::{Choice, Known};
 use crate::hold::{Came, Expired};
 use crate::limits::RESENDS_MAX;
-use crate::metering::Meter;
+use crate::metering::Count;
 use crate::mix::Passing;
 use crate::node::Node;
 use crate::routes::Route;
@@ -36,6 +37,14 @@ impl Target {
         }
     }
 
+    /// What it takes the endpoint for, and its name.
+    pub(super) const fn kind_and_hostname(&self) -> (EndpointKind, &Hostname) {
+        match self {
+            Self::Port(hostname, _) => (EndpointKind::Tcp, hostname),
+            Self::Name(hostname) => (EndpointKind::Tls, hostname),
+        }
+    }
+
     /// Names move: whoever waits for one endpoint must not get to another, nor to what the same became, since bytes that
     /// are carried as they are must not reach a service that expects to be spoken to by the node.
     fn is(&self, route: &Route) -> bool {
@@ -51,7 +60,7 @@ impl Target {
 /// An upstream has taken the connection.
 pub(super) struct Connected {
     pub(super) stream: Stream,
-    pub(super) meter: Arc<Meter>,
+    pub(super) count: Count,
     /// To be kept until the connection has ended, as is `seat`.
     pub(super) weight: Passing,
     pub(super) seat: Option<Seat>,
@@ -63,6 +72,7 @@ pub(super) struct Connecting<'a> {
     target: &'a Target,
     peer: SocketAddr,
     id: RequestId,
+    access: &'a Access,
     choice: Choice,
     waiting: Waiting<'a>,
     /// Its place among the tenant's connections, from the first time that somebody serves the endpoint.
@@ -71,10 +81,14 @@ pub(super) struct Connecting<'a> {
 }
 
 impl<'a> Connecting<'a> {
-    pub(super) fn new(node: &'a Arc<Node>, target: &'a Target, (peer, id): (SocketAddr, RequestId)) -> Self {
+    pub(super) fn new(
+        node: &'a Arc<Node>,
+        target: &'a Target,
+        (peer, id, access): (SocketAddr, RequestId, &'a Access),
+    ) -> Self {
         let waiting = Waiting::new(node, target.hostname(), 0);
         let choice = Choice::of(known(peer));
-        Self { node, target, peer, id, choice, waiting, seat: None, waits_left: RESENDS_MAX }
+        Self { node, target, peer, id, access, choice, waiting, seat: None, waits_left: RESENDS_MAX }
     }
 
     /// Tries as often as the rules of [`what_next`] say.
@@ -98,12 +112,17 @@ impl<'a> Connecting<'a> {
     }
 
     async fn attempt(&mut self) -> Result<Connected, Code> {
+        self.access.tried();
         let route = self.route().ok_or(Code::AgentOffline)?;
+        self.access.for_tenant(route.share.tenant());
         if self.seat.is_none() {
             self.seat = Some(enter(&route)?);
         }
         let (stream, weight) = open_stream(self.node, &route, &mut self.choice, self.peer, self.id).await?;
-        Ok(Connected { stream, weight, meter: Arc::clone(&route.meter), seat: self.seat.take() })
+        self.access.on_stream(self.id);
+        self.access.reached();
+        let count = Count::new(Arc::clone(&route.meter), self.access.clone());
+        Ok(Connected { stream, weight, count, seat: self.seat.take() })
     }
 
     fn route(&self) -> Option<Arc<Route>> {

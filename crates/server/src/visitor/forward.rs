@@ -23,9 +23,10 @@ use super::streaming::{Lent, Streaming};
 use super::tries::{Answered, Message, Tries};
 use super::upgrade::{self, Switched};
 use super::upstream::Upstream;
+use crate::access::Access;
 use crate::choice::Known;
 use crate::limits::IDLE_MAX;
-use crate::metering::CountedBody;
+use crate::metering::{Count, CountedBody};
 use crate::node::Node;
 use crate::sticky;
 
@@ -35,6 +36,7 @@ pub(super) struct Exchange {
     pub(super) connection: Arc<VisitorConnection>,
     pub(super) hostname: Hostname,
     pub(super) id: RequestId,
+    pub(super) access: Access,
 }
 
 impl Exchange {
@@ -62,8 +64,8 @@ impl Exchange {
         let message = Message { visitor, ..self.message(request, came_in, patience, asked.is_some()) };
         let all_tries = Tries::new(&self.node, &self.connection, &self.hostname, self.id, message);
         let Answered { mut upstream, mut response, sending, place } = all_tries.run().await?;
-        let meter = Arc::clone(&upstream.tunnel().meter);
-        meter.request();
+        let count = Count::new(Arc::clone(&upstream.tunnel().meter), self.access.clone());
+        count.request();
         if ties || names_pinning_scheme(response.headers(), &WWW_AUTHENTICATE) {
             upstream.tie();
         }
@@ -79,7 +81,7 @@ impl Exchange {
         if is_changed {
             upstream.let_go(&self.node.visitor_tasks);
             let (connection, io) = (self.connection, on_upgrade);
-            let visitor = Switched { connection, meter, io, tie, place, idle_max };
+            let visitor = Switched { connection, count, io, tie, place, idle_max };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }
@@ -87,10 +89,11 @@ impl Exchange {
             // The rest of the request does not wait for a visitor who reads nothing.
             upstream.detach(&self.node.visitor_tasks);
         }
-        let lent = Lent { upstream, sending, visitor: self.connection, _place: place };
+        let access = count.access().clone();
+        let lent = Lent { upstream, sending, visitor: self.connection, access, _place: place };
         Ok(response.map(|incoming| {
             let body = Streaming::new(body::from_upstream(incoming, answered_in), lent);
-            CountedBody::outgoing(IdleTimeout::new(body, patience.response_body), meter).boxed_unsync()
+            CountedBody::outgoing(IdleTimeout::new(body, patience.response_body), count).boxed_unsync()
         }))
     }
 
@@ -108,11 +111,13 @@ impl Exchange {
             let body = IdleTimeout::new(body::from_visitor(incoming, came_in), patience.request_body);
             Source::new(body.boxed_unsync(), self.node.holds.bytes())
         });
+        let access = self.access.clone();
         let repeat = match (asks_upgrade, is_safe(&head.method) && !has_body) {
             (false, true) => Repeat::Once,
             _ => Repeat::Never,
         };
-        Message { head, body, repeat, memory, patience, asks_upgrade, visitor: Known::default() }
+        let visitor = Known::default();
+        Message { head, body, repeat, memory, patience, asks_upgrade, visitor, access }
     }
 
     /// Gives the visitor the cookie of the member that served it, if the pool asks for one and it has not that already.

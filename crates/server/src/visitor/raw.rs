@@ -12,6 +12,7 @@ use adit_net::io::{Guarded, Socket};
 pub(crate) use super::connecting::Target;
 
 use super::connecting::{Connected, Connecting};
+use crate::access::Access;
 use crate::metering::CountedIo;
 use crate::node::Node;
 
@@ -43,15 +44,18 @@ pub(crate) async fn carry<T: Socket>(
     peer: SocketAddr,
 ) -> Result<(), Unserved<T>> {
     let id = RequestId::new();
+    let access = Access::of_connection(id, peer, target.kind_and_hostname(), node.times());
     let mut visitor = Guarded::new(visitor);
-    match carried(node, target, visitor.io(), (peer, id)).await {
+    match carried(node, target, visitor.io(), (peer, id, &access)).await {
         Ok(end) => {
+            access.ended(end);
             tracing::debug!(%id, %peer, ?end, "a visitor's connection ended");
             if matches!(end, PumpEnd::Complete | PumpEnd::Unread) {
                 visitor.complete();
             }
         }
         Err(code) => {
+            access.refused(code);
             tracing::debug!(%id, %peer, %code, "a visitor's connection leads nowhere");
             if code == Code::AgentOffline {
                 return Err(Unserved(visitor));
@@ -65,14 +69,14 @@ async fn carried<T: Socket>(
     node: &Arc<Node>,
     target: &Target,
     visitor: &mut T,
-    of: (SocketAddr, RequestId),
+    of: (SocketAddr, RequestId, &Access),
 ) -> Result<PumpEnd, Code> {
     if node.overload.sheds(&node.gate) {
         return Err(Code::NodeOverloaded);
     }
     // Boxed: what is needed until there is a stream is not kept beside it.
-    let Connected { stream, meter, weight, seat } = Box::pin(Connecting::new(node, target, of).run()).await?;
-    let mut visitor = CountedIo::new(visitor, meter);
+    let Connected { stream, count, weight, seat } = Box::pin(Connecting::new(node, target, of).run()).await?;
+    let mut visitor = CountedIo::new(visitor, count);
     let end = pump(stream, &mut visitor, PumpLimits::of_server(), &Traffic::default()).await;
     drop((weight, seat));
     Ok(end)

@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::next::Kept;
 use crate::limits::HELD_BODY_BYTES_MAX;
-use crate::metering::Meter;
+use crate::metering::Count;
 use crate::trace::Trace;
 
 /// The body of one request, for as many tries as it takes. What is read of it before the agent has its upstream is
@@ -34,7 +34,7 @@ struct State {
     /// The number of the try that may read.
     turn: u32,
     /// Of the endpoint, once it is known. It counts what an upstream may have seen, each byte once.
-    meter: Option<Arc<Meter>>,
+    count: Option<Count>,
     budget: Arc<Semaphore>,
     permits: Vec<OwnedSemaphorePermit>,
 }
@@ -51,16 +51,16 @@ impl Source {
             beyond: None,
             whole: Kept::Whole,
             turn: 0,
-            meter: None,
+            count: None,
             budget,
             permits: Vec::new(),
         })))
     }
 
     /// The body from its beginning, for a try on the stream of `trace`. Earlier ones read no further.
-    pub(super) fn replay(&self, trace: Arc<Trace>, meter: Arc<Meter>) -> Replay {
+    pub(super) fn replay(&self, trace: Arc<Trace>, count: Count) -> Replay {
         let mut state = self.state();
-        state.meter = Some(meter);
+        state.count = Some(count);
         state.turn = state.turn.wrapping_add(1);
         state.passed_bytes = 0;
         state.has_passed_trailers = false;
@@ -105,8 +105,8 @@ impl State {
     }
 
     fn count(&self, bytes: usize) {
-        if let Some(meter) = &self.meter {
-            meter.incoming(bytes);
+        if let Some(count) = &self.count {
+            count.incoming(bytes);
         }
     }
 

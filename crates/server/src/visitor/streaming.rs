@@ -11,6 +11,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::VisitorConnection;
 use super::sending::Sending;
 use super::upstream::{Sharing, Upstream};
+use crate::access::{Access, By};
 use crate::share::RequestPlace;
 
 /// What one exchange keeps until its response has ended.
@@ -19,6 +20,7 @@ pub(super) struct Lent {
     /// How far the request's body has come.
     pub(super) sending: Option<Arc<Sending>>,
     pub(super) visitor: Arc<VisitorConnection>,
+    pub(super) access: Access,
     /// Its place among the endpoint's requests.
     pub(super) _place: Option<RequestPlace>,
 }
@@ -49,6 +51,12 @@ impl Streaming {
         Self { body, lent: Some(lent) }
     }
 
+    fn broken(&mut self) {
+        if let Some(Lent { upstream, access, .. }) = self.lent.take() {
+            access.cut(By::of(upstream.trace().failed()));
+        }
+    }
+
     fn end(&mut self) {
         if let Some(lent) = self.lent.take() {
             lent.give_back();
@@ -70,7 +78,7 @@ impl http_body::Body for Streaming {
             None => Pin::new(body).poll_frame(cx),
         };
         match &polled {
-            Poll::Ready(Some(Err(_))) => self.lent = None,
+            Poll::Ready(Some(Err(_))) => self.broken(),
             Poll::Ready(None) => self.end(),
             // Whoever knows the length from its header does not ask for the end.
             Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.end(),

@@ -22,9 +22,11 @@ use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Begin, Upstream};
 use super::waiting::Waiting;
+use crate::access::Access;
 use crate::choice::{Choice, Known};
 use crate::hold::{Came, Expired, Hold};
 use crate::limits::{RESENDS_MAX, SILENCE_LOOK};
+use crate::metering::Count;
 use crate::node::Node;
 use crate::probe;
 use crate::routes::Route;
@@ -44,6 +46,7 @@ pub(super) struct Message {
     pub(super) asks_upgrade: bool,
     /// Who asks.
     pub(super) visitor: Known,
+    pub(super) access: Access,
 }
 
 /// A response whose head is here.
@@ -127,7 +130,10 @@ impl<'a> Tries<'a> {
     }
 
     async fn attempt(&mut self) -> Result<Answered, Failure> {
+        let access = &self.message.access;
+        access.tried();
         let route = self.node.routes.get(self.hostname).ok_or(Failure::no_agent())?;
+        access.for_tenant(route.share.tenant());
         if route.claimed.kind != EndpointKind::Http {
             return Err(Failure::not_http(route.claimed.kind));
         }
@@ -139,6 +145,7 @@ impl<'a> Tries<'a> {
         }
         let mut upstream = self.upstream(&route).await?;
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
+        self.message.access.on_stream(trace.opened_for());
         let (body, sending) = self.body(&upstream);
         let request = Request::from_parts(self.message.head.clone(), body);
         let sent = {
@@ -195,7 +202,8 @@ impl<'a> Tries<'a> {
     fn body(&self, upstream: &Upstream) -> (Body, Option<Arc<Sending>>) {
         let Some(source) = &self.message.body else { return (body::empty(), None) };
         let sending = Arc::new(Sending::new());
-        let replay = source.replay(upstream.trace(), Arc::clone(&upstream.tunnel().meter));
+        let count = Count::new(Arc::clone(&upstream.tunnel().meter), self.message.access.clone());
+        let replay = source.replay(upstream.trace(), count);
         let body = Noted::new(replay, Arc::clone(&sending));
         (body.boxed_unsync(), Some(sending))
     }

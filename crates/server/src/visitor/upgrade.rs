@@ -13,8 +13,9 @@ use thiserror::Error;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{sleep, timeout};
 
+use crate::access::By;
 use crate::limits::HANDSHAKE_DEADLINE;
-use crate::metering::{CountedIo, Meter};
+use crate::metering::{Count, CountedIo};
 use crate::node::Node;
 use crate::share::RequestPlace;
 use crate::trace::Traced;
@@ -35,11 +36,20 @@ enum UpgradeFailure {
     Visitor(#[from] std::io::Error),
 }
 
+impl UpgradeFailure {
+    const fn by(&self) -> By {
+        match self {
+            Self::Http(_) | Self::Visitor(_) => By::Visitor,
+            Self::Deadline | Self::ForeignStream | Self::Silent => By::Node,
+        }
+    }
+}
+
 /// A visitor whose connection switches protocols.
 pub(super) struct Switched {
     pub(super) connection: Arc<VisitorConnection>,
     /// Counts what passes.
-    pub(super) meter: Arc<Meter>,
+    pub(super) count: Count,
     pub(super) io: OnUpgrade,
     /// Its stream's, over HTTP/2.
     pub(super) tie: Option<Tie>,
@@ -51,11 +61,18 @@ pub(super) struct Switched {
 
 /// Carries bytes as they are once both sides have switched. What the visitor sent early waits until then.
 pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
-    let Switched { connection, meter, io, tie, place, idle_max } = visitor;
+    let Switched { connection, count, io, tie, place, idle_max } = visitor;
     node.visitor_tasks.spawn("upgraded connection", async move {
-        match splice((io, tie), upstream, meter, idle_max).await {
-            Ok(end) => tracing::debug!(?end, "upgraded connection ended"),
-            Err(failure) => tracing::debug!(%failure, "upgraded connection failed"),
+        let access = count.access().clone();
+        match splice((io, tie), upstream, count, idle_max).await {
+            Ok(end) => {
+                access.ended(end);
+                tracing::debug!(?end, "upgraded connection ended");
+            }
+            Err(failure) => {
+                access.cut(failure.by());
+                tracing::debug!(%failure, "upgraded connection failed");
+            }
         }
         // Until here the connection had its place among the node's, and the request among the endpoint's.
         drop((connection, place));
@@ -65,7 +82,7 @@ pub(super) fn carry(node: &Node, visitor: Switched, upstream: OnUpgrade) {
 async fn splice(
     (visitor, tie): (OnUpgrade, Option<Tie>),
     upstream: OnUpgrade,
-    meter: Arc<Meter>,
+    count: Count,
     idle_max: Duration,
 ) -> Result<PumpEnd, UpgradeFailure> {
     let visitor = async { Ok(Carried::new(TokioIo::new(visitor.await?), tie)) };
@@ -74,7 +91,7 @@ async fn splice(
         timeout(HANDSHAKE_DEADLINE, both).await.map_err(|_| UpgradeFailure::Deadline)??;
     let (stream, early) = client::into_io::<Traced>(upstream).map_err(|_| UpgradeFailure::ForeignStream)?;
     let (stream, weight) = stream.into_carried();
-    let mut counted = CountedIo::new(Patient::new(&mut visitor, WRITE_STALL), meter);
+    let mut counted = CountedIo::new(Patient::new(&mut visitor, WRITE_STALL), count);
     let write_early = async {
         counted.write_all(&early).await?;
         counted.flush().await

@@ -78,7 +78,8 @@ impl Upstream {
                 Err(_) => return Err(Failure::unopened(OpenError::Closed, &tunnel)),
             }
         }
-        let trace = Arc::new(Trace::new(Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix)));
+        let (hold, mix) = (Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix));
+        let trace = Arc::new(Trace::new(hold, mix, request));
         let stream = Traced::new(stream, Arc::clone(&trace), memory);
         let spoken = tunnel.manner.speak(&node.visitor_tasks, stream).await;
         let sender = spoken.map_err(|_| Failure::unopened(OpenError::Closed, &tunnel))?;

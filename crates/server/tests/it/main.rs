@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise"
 )]
 
+mod access_log;
 mod agents;
 mod crowds;
 mod hold;

@@ -17,10 +17,11 @@ use tokio::net::UdpSocket;
 use super::drops::{Dropped, Drops};
 use super::queue::Queue;
 use super::table::Entry;
+use crate::access::{Access, By};
 use crate::choice::{Choice, Known};
 use crate::flows::FlowPlace;
 use crate::limits::{FLOW_CONVERSATION_IDLE, FLOW_DRAINING_IDLE, FLOW_QUESTION_IDLE};
-use crate::metering::Meter;
+use crate::metering::Count;
 use crate::mix::Passing;
 use crate::node::Node;
 use crate::places::Place;
@@ -56,14 +57,21 @@ impl Visit {
     pub(super) async fn run(self) {
         let Self { node, hostname, visitor, mut shutdown, place, entry } = self;
         let (id, address) = (RequestId::new(), visitor.address);
-        let carrying = Carrying { node, hostname, id, visitor };
+        let access = Access::of_connection(id, address, (EndpointKind::Udp, &hostname), node.times());
+        let carrying = Carrying { node, hostname, id, visitor, access: access.clone() };
         let draining = shutdown.clone();
         tokio::select! {
             biased;
-            () = shutdown.stopped() => {}
+            () = shutdown.stopped() => access.cut(By::Node),
             ended = carrying.carry(draining) => match ended {
-                Ok(end) => tracing::debug!(%id, %address, ?end, "a visitor's flow ended"),
-                Err(code) => tracing::debug!(%id, %address, %code, "a visitor's flow leads nowhere"),
+                Ok(end) => {
+                    access.ended(end);
+                    tracing::debug!(%id, %address, ?end, "a visitor's flow ended");
+                }
+                Err(code) => {
+                    access.refused(code);
+                    tracing::debug!(%id, %address, %code, "a visitor's flow leads nowhere");
+                }
             }
         }
         drop((place, entry));
@@ -75,14 +83,16 @@ struct Carrying {
     hostname: Hostname,
     id: RequestId,
     visitor: Visitor,
+    access: Access,
 }
 
 impl Carrying {
     async fn carry(self, mut draining: Shutdown) -> Result<FlowEnd, Code> {
         let (tunnel, stream) = self.open().await?;
         let _weight = Passing::in_full(Arc::clone(&tunnel.mix));
-        let Self { node, hostname, visitor, .. } = self;
-        let mut flow = Flow::new(stream, VisitorIo::new(visitor, Arc::clone(&tunnel.meter)));
+        let Self { node, hostname, visitor, access, .. } = self;
+        let count = Count::new(Arc::clone(&tunnel.meter), access);
+        let mut flow = Flow::new(stream, VisitorIo::new(visitor, count));
         let ended = tokio::select! {
             end = flow.run(IDLE) => Some(end),
             () = draining.draining() => None,
@@ -105,14 +115,19 @@ impl Carrying {
         let address = SocketAddr::new(self.visitor.address.ip().to_canonical(), self.visitor.address.port());
         let mut choice = Choice::of(Known { address: Some(address.ip()), mark: None });
         loop {
+            self.access.tried();
             let route = self.node.routes.get_kind(&self.hostname, EndpointKind::Udp);
             let route = route.ok_or(Code::AgentOffline)?;
+            self.access.for_tenant(route.share.tenant());
             let tunnel = route.pick(&mut choice).map_err(|none| match none {
                 NoTunnel::Gone => Code::AgentOffline,
                 NoTunnel::Full => Code::EndpointBusy,
             })?;
             match tunnel.session.open(&route.header(self.id, address)).await {
-                Ok(stream) => return Ok((tunnel, stream)),
+                Ok(stream) => {
+                    self.access.on_stream(self.id);
+                    return Ok((tunnel, stream));
+                }
                 Err(_) => choice.pass_session(&tunnel),
             }
         }
@@ -122,7 +137,7 @@ impl Carrying {
 /// A visitor's side of a flow. What is taken of it comes in, what is sent to it goes out.
 struct VisitorIo {
     visitor: Visitor,
-    meter: Arc<Meter>,
+    count: Count,
     /// Comes in only if the agent can send it on.
     early_bytes: Option<usize>,
     /// What the datagram that is on its way was granted.
@@ -132,8 +147,8 @@ struct VisitorIo {
 }
 
 impl VisitorIo {
-    fn new(visitor: Visitor, meter: Arc<Meter>) -> Self {
-        Self { visitor, meter, early_bytes: Some(0), memory: None, writable: None }
+    fn new(visitor: Visitor, count: Count) -> Self {
+        Self { visitor, count, early_bytes: Some(0), memory: None, writable: None }
     }
 }
 
@@ -146,7 +161,7 @@ impl DatagramIo for VisitorIo {
         let bytes = waiting.datagram.len();
         match &mut self.early_bytes {
             Some(early) => *early = early.saturating_add(bytes),
-            None => self.meter.incoming(bytes),
+            None => self.count.incoming(bytes),
         }
         Poll::Ready(Ok(()))
     }
@@ -160,7 +175,7 @@ impl DatagramIo for VisitorIo {
                 self.writable = None;
             }
             match socket.try_send_to(datagram, *address) {
-                Ok(_) => self.meter.outgoing(datagram.len()),
+                Ok(_) => self.count.outgoing(datagram.len()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let socket = Arc::clone(socket);
                     self.writable = Some(Box::pin(async move { socket.writable().await }));
@@ -176,7 +191,8 @@ impl DatagramIo for VisitorIo {
     }
 
     fn reached(&mut self) {
-        self.meter.connection();
-        self.meter.incoming(self.early_bytes.take().unwrap_or(0));
+        self.count.access().reached();
+        self.count.connection();
+        self.count.incoming(self.early_bytes.take().unwrap_or(0));
     }
 }
