@@ -1,8 +1,9 @@
 //! The network between agents and server fails: silent, in one direction only, slow to say so, and cut.
 
+use std::future::ready;
 use std::time::Duration;
 
-use adit_e2e::{Lost, Network, Signal, full};
+use adit_e2e::{Lost, Network, Signal, full, until};
 use anyhow::Result;
 
 use super::place::{BOUNDS, Place};
@@ -74,6 +75,29 @@ async fn the_network_goes_silent_and_accepts_new_connections() -> Result<()> {
         lasts(*seconds).await;
         place.proxy()?.set_silent(false);
         place.ledger.note("no longer silent");
+    }
+    place.judge().await
+}
+
+/// F11, where not even the kernels are told: the agent is gone before a packet passes again. The server finds out alone.
+#[tokio::test]
+async fn an_agent_vanishes_behind_a_dead_line() -> Result<()> {
+    let mut place = Place::across(Network::enter()?).await?;
+    place.ledger.spare('b');
+    for _ in 0..if full() { 4 } else { 1 } {
+        place.carried(6).await?;
+        let [taken, lost] = place.connections_so_far().await?;
+        // Both agents have as many.
+        let dead = (taken - lost) / 2;
+        let since = place.lose(Lost::Both, "all packets are lost, and the agent vanishes")?;
+        place.faulty.program().kill().await?;
+        let mut said = || place.stack.program().log().matches("agent disconnected").count();
+        until("the server gives the sessions up", BOUNDS.told_within, || ready(said() == lost + dead))
+            .await?;
+        place.noticed("the server says that the links are dead", since);
+        place.network()?.heal()?;
+        place.ledger.note("no packet is lost any more");
+        place.replace_agent().await?;
     }
     place.judge().await
 }

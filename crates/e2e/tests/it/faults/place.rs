@@ -185,10 +185,14 @@ impl Place {
     /// The first tenant's agent must notice that its link is dead.
     pub(super) async fn noticed_by_agent(&mut self, since: Duration) -> Result<()> {
         self.faulty.event("disconnected", BOUNDS.back_within).await?;
-        let took = self.ledger.now().saturating_sub(since);
-        let what = "the agent says that its link is dead".to_owned();
-        self.ledger.noticed(Noticed { what, took, within: DEAD_WITHIN });
+        self.noticed("the agent says that its link is dead", since);
         Ok(())
+    }
+
+    /// Somebody has noticed what goes wrong since then.
+    pub(super) fn noticed(&mut self, what: &str, since: Duration) {
+        let took = self.ledger.now().saturating_sub(since);
+        self.ledger.noticed(Noticed { what: what.to_owned(), took, within: DEAD_WITHIN });
     }
 
     /// Waits until so many more requests of each endpoint have ended.
