@@ -60,6 +60,7 @@ impl Pool {
         let has_one = !state.connections.is_empty();
         if has_one {
             drop(state.connections.remove(0));
+            self.note(&state);
         }
         has_one
     }
@@ -158,6 +159,16 @@ mod tests {
         let (pool, _open) = pool_of(3).await;
         pool.sweep(Instant::now() + POOL_IDLE_AGE);
         assert!(pool.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_does_not_count_any_more() {
+        let (pool, _open) = pool_of(2).await;
+        for left in [1, 0] {
+            assert!(pool.give_up_one());
+            assert_eq!(pool.len(), left);
+        }
+        assert!(!pool.give_up_one());
     }
 
     #[tokio::test]
