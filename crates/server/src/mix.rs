@@ -12,9 +12,22 @@ pub(crate) struct Mix {
     /// Exchanges in flight that have moved more than [`BULKY_BYTES`].
     bulky: AtomicUsize,
     small_in_a_row: AtomicUsize,
+    /// Streams that are idle upstream connections, of whichever endpoint.
+    idle: AtomicUsize,
 }
 
 impl Mix {
+    /// One endpoint has `now` idle connections, where it had `before`.
+    pub(crate) fn idles(&self, before: usize, now: usize) {
+        // Modulo the width of the number, as atomics count: fewer is a large number more.
+        self.idle.fetch_add(now.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Of so many open streams, those that carry something.
+    pub(crate) fn busy(&self, open: usize) -> usize {
+        open.saturating_sub(self.idle.load(Ordering::Relaxed))
+    }
+
     /// What so many busy streams weigh. Where lately all exchanges were small, [`SMALL_TOGETHER`] of them are as good as one:
     /// fewer connections with more to say each cost less than many with little.
     pub(crate) fn weigh(&self, busy: usize) -> usize {

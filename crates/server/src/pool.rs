@@ -7,6 +7,7 @@ use adit_web::client::Sender;
 use tokio::time::Instant;
 
 use crate::limits::{POOL_BURST_MAX, POOL_IDLE_AGE, POOL_IDLE_MAX};
+use crate::mix::Mix;
 use crate::trace::Trace;
 
 /// A connection with no request in flight, and what is known of its stream.
@@ -17,11 +18,12 @@ pub(crate) struct Idle {
 
 /// At most [`POOL_BURST_MAX`] connections, of which a sweep leaves the freshest [`POOL_IDLE_MAX`], each idle for at most
 /// [`POOL_IDLE_AGE`]. The freshest is used first.
-#[derive(Default)]
 pub(crate) struct Pool {
     idle: Mutex<State>,
     /// How many there are: every choice of a tunnel asks.
     len: AtomicUsize,
+    /// Of the session, whose streams they are.
+    mix: Arc<Mix>,
 }
 
 #[derive(Default)]
@@ -32,6 +34,11 @@ struct State {
 }
 
 impl Pool {
+    /// Of one of the tunnels whose session carries this.
+    pub(crate) fn new(mix: Arc<Mix>) -> Self {
+        Self { idle: Mutex::default(), len: AtomicUsize::new(0), mix }
+    }
+
     /// A connection that was still open when it was looked at.
     pub(crate) fn take(&self) -> Option<Idle> {
         let now = Instant::now();
@@ -91,11 +98,18 @@ impl Pool {
     }
 
     fn note(&self, state: &State) {
-        self.len.store(state.connections.len(), Ordering::Relaxed);
+        let len = state.connections.len();
+        self.mix.idles(self.len.swap(len, Ordering::Relaxed), len);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -119,7 +133,7 @@ mod tests {
 
     /// A pool into which `n` open connections were put. They stay open as long as the second value lives.
     async fn pool_of(n: usize) -> (Pool, Vec<impl Sized>) {
-        let (pool, mut open) = (Pool::default(), Vec::new());
+        let (pool, mut open) = (Pool::new(Arc::default()), Vec::new());
         let hold = Holds::new(Instant::now()).after_restart(&Hostname::parse("a.example").unwrap()).unwrap();
         for _ in 0..n {
             let (ours, theirs) = tokio::io::duplex(64);

@@ -69,8 +69,8 @@ impl Tunnel {
         }
     }
 
-    /// Streams that carry something.
+    /// Streams of its session that carry something, for whichever endpoint.
     pub(crate) fn busy(&self) -> usize {
-        self.session.open_streams().saturating_sub(self.pool.len())
+        self.mix.busy(self.session.open_streams())
     }
 }

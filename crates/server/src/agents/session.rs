@@ -252,7 +252,7 @@ impl AgentSession {
             session: self.session.clone(),
             mix: Arc::clone(&self.mix),
             commands: self.commands.clone(),
-            pool: Pool::default(),
+            pool: Pool::new(Arc::clone(&self.mix)),
             meter,
             share: EndpointShare::new(Arc::clone(&self.standing.share)),
             hold,

@@ -68,7 +68,7 @@ fn join(node: &Arc<Node>) -> Upstream {
         session,
         mix: Arc::default(),
         commands,
-        pool: Pool::default(),
+        pool: Pool::new(Arc::default()),
         meter: Arc::default(),
         hold: Holds::new(Instant::now()).enter(&claimed().hostname, &tenant),
         share: EndpointShare::new(tenant),

@@ -4,8 +4,12 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use adit_authority::Claimed;
-use adit_domain::id::{EndpointId, InstanceId, SessionId, TenantId};
+use adit_domain::id::{EndpointId, InstanceId, RequestId, SessionId, TenantId};
 use adit_domain::{Balance, EndpointKind, Epoch, Hostname, Plan, Pooling, Sticky};
+use adit_mux::Session;
+use adit_process::tasks::Tasks;
+use adit_web::client;
+use adit_web::limits::ClientLimits;
 use tokio::time::Instant;
 
 use super::{BindError, NoTunnel, Routes};
@@ -13,11 +17,13 @@ use crate::choice::{Choice, Known};
 use crate::hold::Holds;
 use crate::limits::{MEMBERS_MAX, TUNNELS_PER_MEMBER_MAX};
 use crate::manner::Manner;
-use crate::pool::Pool;
-use crate::registry::Commands;
+use crate::mix::Mix;
+use crate::pool::{Idle, Pool};
+use crate::registry::{Commands, Orders};
 use crate::share::{EndpointShare, Shares, TenantShare};
 use crate::sticky::Mark;
 use crate::stub::capability;
+use crate::trace::Trace;
 use crate::tunnel::Tunnel;
 
 /// A tunnel whose session lives as long as the second value.
@@ -32,8 +38,24 @@ fn pooled(instance: InstanceId, pooling: Pooling) -> (Arc<Tunnel>, impl Sized) {
 fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, impl Sized) {
     let (ours, theirs) = tokio::io::duplex(64);
     let (session, control, driver) = adit_mux::serve(ours, &adit_mux::Config::default());
+    let (tunnel, orders) = over(session, instance, pooling);
+    (tunnel, (theirs, control, driver, orders))
+}
+
+/// The same with an agent, so that streams can be opened.
+fn driven(instance: InstanceId) -> (Arc<Tunnel>, impl Sized) {
+    let ((ours, theirs), config) = (tokio::io::duplex(64 * 1024), adit_mux::Config::default());
+    let (session, control, driver) = adit_mux::serve(ours, &config);
+    let (incoming, of_agent, agents_driver) = adit_mux::connect(theirs, &config);
+    let tasks = Tasks::new("session");
+    drop((tasks.spawn("node", driver.run()), tasks.spawn("agent", agents_driver.run())));
+    let (tunnel, orders) = over(session, instance, None);
+    (tunnel, (control, incoming, of_agent, orders, tasks))
+}
+
+fn over(session: Session, instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, Orders) {
     let (commands, orders) = Commands::channel(session.clone());
-    let session_id = SessionId::new();
+    let (session_id, mix) = (SessionId::new(), Arc::<Mix>::default());
     let tenant = tenant();
     let hold = Holds::new(Instant::now()).enter(&Hostname::parse("one.example").unwrap(), &tenant);
     let share = EndpointShare::new(tenant);
@@ -42,15 +64,15 @@ fn tunnel_of(instance: InstanceId, pooling: Option<Pooling>) -> (Arc<Tunnel>, im
         instance,
         pooling,
         session,
-        mix: Arc::default(),
+        mix: Arc::clone(&mix),
         commands,
-        pool: Pool::default(),
+        pool: Pool::new(mix),
         meter: Arc::default(),
         share,
         hold,
         manner: Manner::default(),
     };
-    (Arc::new(tunnel), (theirs, control, driver, orders))
+    (Arc::new(tunnel), orders)
 }
 
 fn tenant() -> Arc<TenantShare> {
@@ -126,6 +148,41 @@ async fn an_instance_has_so_many_sessions_at_an_endpoint() {
     // One that is there already takes no further place.
     assert!(routes.bind(&claimed, Arc::clone(&tunnels[0].0)).is_ok());
     assert_eq!(routes.tunnels().len(), TUNNELS_PER_MEMBER_MAX);
+}
+
+/// An idle connection over this tunnel, open as long as the second value lives.
+async fn idle(tunnel: &Tunnel) -> (Idle, impl Sized) {
+    let (ours, theirs) = tokio::io::duplex(64);
+    let sender = client::handshake(ours, ClientLimits::default()).await.unwrap();
+    let trace = Trace::new(Arc::clone(&tunnel.hold), Arc::clone(&tunnel.mix), RequestId::new());
+    (Idle { sender, trace: Arc::new(trace) }, theirs)
+}
+
+#[tokio::test]
+async fn idle_connections_are_no_load_whose_ever_they_are() {
+    let (routes, claimed) = (Routes::default(), claimed(EndpointId::new(), 1));
+    let (one, _one) = driven(InstanceId::new());
+    let (two, _two) = driven(one.instance);
+    for tunnel in [&one, &two] {
+        routes.bind(&claimed, Arc::clone(tunnel)).unwrap();
+    }
+    let route = routes.get(&claimed.hostname).unwrap();
+    let header = route.header(RequestId::new(), ([0_u16; 8], 0).into());
+    let mut streams = Vec::new();
+    for session in [&one.session, &one.session, &two.session] {
+        streams.push(session.open(&header).await.unwrap());
+    }
+    assert_eq!((one.busy(), two.busy()), (2, 1));
+    let of_another_endpoint = Pool::new(Arc::clone(&one.mix));
+    let ((first, _first), (second, _second)) = (idle(&one).await, idle(&one).await);
+    of_another_endpoint.put(first);
+    of_another_endpoint.put(second);
+    assert_eq!((one.busy(), two.busy()), (0, 1));
+    assert!(Arc::ptr_eq(&route.pick(&mut Choice::default()).unwrap(), &one));
+    of_another_endpoint.give_up_one();
+    assert_eq!(one.busy(), 1);
+    drop(of_another_endpoint);
+    assert_eq!(one.busy(), 2);
 }
 
 #[tokio::test]
