@@ -38,7 +38,7 @@ pub use control::{Control, ControlReceiver, ControlSender, SendError};
 pub use driver::Driver;
 pub use flow::{Flow, FlowEnd, FlowIdle};
 pub use incoming::{Arrival, Incoming};
-pub use pump::{PumpEnd, PumpLimits, Severed, Traffic, pump};
+pub use pump::{Blocked, PumpEnd, PumpLimits, Severed, Traffic, pump};
 pub use session::{OpenError, Session};
 pub use setup::{connect, serve};
 pub use stream::{Answer, DatagramIo, Stream, StreamError};

@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use self::blocked::Blocked;
+pub use self::blocked::Blocked;
 use crate::{
     limits::{HALF_CLOSED_IDLE, SOCKET_STALL},
     stream::{FromIoError, Stream, StreamError},

@@ -8,8 +8,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use adit_mux::limits::HALF_CLOSED_IDLE;
-use adit_mux::{PumpEnd, StreamError, Traffic};
+use adit_mux::limits::{HALF_CLOSED_IDLE, SOCKET_STALL};
+use adit_mux::{Blocked, PumpEnd, StreamError, Traffic};
 use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
@@ -18,7 +18,8 @@ use tokio_rustls::server::TlsStream;
 use crate::limits::FERRY_BYTES;
 
 /// Carries both directions until both have ended, or one of them fails. `severed` is ready when the visitor is gone, also
-/// while nothing is read. After anything but [`PumpEnd::Complete`] the upstream must be reset.
+/// while nothing is read. An upstream that takes nothing for [`SOCKET_STALL`] is given up. After anything but
+/// [`PumpEnd::Complete`] the upstream must be reset.
 pub(super) async fn carry<S, U>(
     visitor: &mut TlsStream<S>,
     upstream: &mut U,
@@ -29,8 +30,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut ferry =
-        Ferry { visitor, upstream, there: Course::default(), back: Course::default(), idle: None };
+    let mut ferry = Ferry {
+        visitor,
+        upstream,
+        there: Course::default(),
+        back: Course::default(),
+        idle: None,
+        blocked: Blocked::default(),
+    };
     poll_fn(|cx| {
         let (there, back) = (ferry.there.moved_bytes, ferry.back.moved_bytes);
         let polled = ferry.poll(cx, &severed);
@@ -47,6 +54,8 @@ struct Ferry<'a, S, U> {
     there: Course,
     back: Course,
     idle: Option<Pin<Box<Sleep>>>,
+    /// The upstream's clock. The visitor's runs at the node, which sees its socket.
+    blocked: Blocked,
 }
 
 impl<S, U> Ferry<'_, S, U>
@@ -73,6 +82,10 @@ where
         }
         if !self.back.is_over() && severed(self.visitor.get_ref().0, cx).is_ready() {
             return Poll::Ready(self.gone());
+        }
+        let waiting = self.there.is_blocked().then_some(self.there.moved_bytes as u64);
+        if self.blocked.poll(cx, waiting, SOCKET_STALL).is_ready() {
+            return Poll::Ready(PumpEnd::Idle);
         }
         match (self.there.is_over(), self.back.is_over()) {
             (true, true) => Poll::Ready(self.there.broken.map_or(PumpEnd::Complete, PumpEnd::Broken)),
@@ -219,5 +232,14 @@ impl Course {
 
     fn is_over(&self) -> bool {
         self.way == Way::Over
+    }
+
+    /// Whether something waits for the side that it goes to: bytes, or their end.
+    fn is_blocked(&self) -> bool {
+        match self.way {
+            Way::Open => !self.held.is_empty() || self.needs_flush,
+            Way::Ending => true,
+            Way::Over => false,
+        }
     }
 }

@@ -2,18 +2,22 @@
 
 use std::fs;
 use std::future::poll_fn;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adit_mux::limits::HALF_CLOSED_IDLE;
+use adit_mux::limits::{HALF_CLOSED_IDLE, SOCKET_STALL};
 use adit_mux::{PumpEnd, Traffic};
 use adit_net::tls::{self, Roots};
 use rcgen::generate_simple_self_signed;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::{client, server};
 
@@ -105,4 +109,91 @@ async fn a_visitor_who_is_gone_is_noticed() {
     assert_eq!(undecided.await, None, "it ended by itself");
     drop(carrying);
     assert_eq!(ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Ready(()), &traffic).await, PumpEnd::Cut);
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_takes_nothing_is_given_up() {
+    let (mut visitor, mut ours) = handshake().await;
+    let (mut service, mut upstream) = duplex(16);
+    visitor.write_all(&[7; 1000]).await.unwrap();
+    visitor.flush().await.unwrap();
+    let begun = Instant::now();
+    let traffic = Traffic::default();
+    let carrying = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending, &traffic);
+    let reading = async {
+        // Whoever pauses for almost as long goes on.
+        for _ in 0..2 {
+            sleep(SOCKET_STALL.saturating_sub(SECOND)).await;
+            assert_eq!(service.read_u8().await.unwrap(), 7);
+        }
+        std::future::pending::<()>().await;
+    };
+    let end = tokio::select! {
+        end = carrying => end,
+        () = reading => PumpEnd::Complete,
+    };
+    assert_eq!(end, PumpEnd::Idle);
+    assert_eq!(begun.elapsed().as_secs(), 3 * SOCKET_STALL.as_secs() - 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_no_stall() {
+    let (mut visitor, mut ours) = handshake().await;
+    let (mut service, mut upstream) = duplex(16);
+    let traffic = Traffic::default();
+    let carrying = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending, &traffic);
+    let talking = async {
+        for _ in 0..3 {
+            // Blocked for a moment, then silent.
+            visitor.write_all(&[7; 1000]).await.unwrap();
+            visitor.flush().await.unwrap();
+            sleep(SECOND).await;
+            service.read_exact(&mut [0; 1000]).await.unwrap();
+            sleep(2 * SOCKET_STALL).await;
+        }
+    };
+    tokio::select! {
+        end = carrying => panic!("{end:?}"),
+        () = talking => {}
+    }
+}
+
+/// A service that takes bytes, and never an end.
+struct Endless(DuplexStream);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_an_end_wait_for_ever() {
+    let (mut visitor, mut ours) = handshake().await;
+    let (_service, upstream) = duplex(16);
+    visitor.shutdown().await.unwrap();
+    let begun = Instant::now();
+    let (mut upstream, traffic) = (Endless(upstream), Traffic::default());
+    let end = ferry::carry(&mut ours, &mut upstream, |_, _| Poll::Pending, &traffic).await;
+    assert_eq!((end, begun.elapsed().as_secs()), (PumpEnd::Idle, SOCKET_STALL.as_secs()));
 }
