@@ -29,7 +29,8 @@ pub struct PlanLimits {
     pub connections_max: u16,
     /// Requests that may arrive in a second, and as many connections.
     pub arrivals_per_s_max: u16,
-    /// How long a response, a call of gRPC or a connection that changed to another protocol may be silent, in seconds.
+    /// How long a response, before its head and within it, a call of gRPC or a connection that changed to another protocol
+    /// may be silent, in seconds.
     pub idle_s_max: u16,
 }
 

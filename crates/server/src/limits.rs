@@ -277,14 +277,11 @@ pub const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Endpoints that are waited for after a restart of the node; requests for further ones are answered at once.
 pub const HELD_ENDPOINTS_MAX: usize = 10_000;
 
-/// From the last part of the request that was sent to the response's head.
-pub const RESPONSE_HEAD_DEADLINE: Duration = Duration::from_mins(2);
-
 /// A request body that makes no progress for this long is cut.
 pub const REQUEST_BODY_IDLE: Duration = Duration::from_secs(75);
 
-/// The longest silence that a plan can allow: in a response's body, since event streams are silent for long; in a call of
-/// gRPC, in each direction and before its first answer; and on a connection that changed to another protocol.
+/// The longest silence that a plan can allow: before a response and within it, since long polls and event streams are silent
+/// for long; in a call of gRPC, in each direction; and on a connection that changed to another protocol.
 pub const IDLE_MAX: Duration = Duration::from_mins(30);
 
 /// Idle upstream connections that a tunnel keeps beyond the next sweep.

@@ -17,7 +17,7 @@ use hyper::body::{Body as _, Incoming};
 use super::VisitorConnection;
 use super::memory::Memory;
 use super::next::Repeat;
-use super::patience::Patience;
+use super::patience::Talk;
 use super::replay::Source;
 use super::streaming::{Lent, Streaming};
 use super::tries::{Answered, Message, Tries};
@@ -25,7 +25,6 @@ use super::upgrade::{self, Switched};
 use super::upstream::Upstream;
 use crate::access::Access;
 use crate::choice::Known;
-use crate::limits::IDLE_MAX;
 use crate::metering::{Count, CountedBody};
 use crate::node::Node;
 use crate::sticky;
@@ -52,18 +51,15 @@ impl Exchange {
         let on_upgrade = hyper::upgrade::on(&mut request);
         let forwarded =
             Forwarded { visitor: self.connection.peer.ip(), scheme: self.connection.scheme, authority };
-        // While nobody serves it, nobody knows the plan.
-        let route = self.node.routes.get(&self.hostname);
-        let idle_max = route.map_or(IDLE_MAX, |route| route.share.idle_max());
-        let patience = Patience::with(&request, idle_max);
+        let talk = Talk::of(&request);
         let handshake = request.extensions_mut().remove::<Handshake>();
         let tie = request.extensions_mut().remove::<Tie>();
         let came_in = request.version();
         let asked = hygiene::request(&mut request, &forwarded);
         let ties = names_pinning_scheme(request.headers(), &AUTHORIZATION);
-        let message = Message { visitor, ..self.message(request, came_in, patience, asked.is_some()) };
+        let message = Message { visitor, ..self.message(request, came_in, talk, asked.is_some()) };
         let all_tries = Tries::new(&self.node, &self.connection, &self.hostname, self.id, message);
-        let Answered { mut upstream, mut response, sending, place } = all_tries.run().await?;
+        let Answered { mut upstream, mut response, sending, patience, place } = all_tries.run().await?;
         let count = Count::new(Arc::clone(&upstream.tunnel().meter), self.access.clone());
         count.request();
         if ties || names_pinning_scheme(response.headers(), &WWW_AUTHENTICATE) {
@@ -81,7 +77,7 @@ impl Exchange {
         if is_changed {
             upstream.let_go(&self.node.visitor_tasks);
             let (connection, io) = (self.connection, on_upgrade);
-            let visitor = Switched { connection, count, io, tie, place, idle_max };
+            let visitor = Switched { connection, count, io, tie, place, idle_max: patience.response };
             upgrade::carry(&self.node, visitor, on_upstream);
             return Ok(response.map(|_| body::empty()));
         }
@@ -93,7 +89,7 @@ impl Exchange {
         let lent = Lent { upstream, sending, visitor: self.connection, access, _place: place };
         Ok(response.map(|incoming| {
             let body = Streaming::new(body::from_upstream(incoming, answered_in), lent);
-            CountedBody::outgoing(IdleTimeout::new(body, patience.response_body), count).boxed_unsync()
+            CountedBody::outgoing(IdleTimeout::new(body, patience.response), count).boxed_unsync()
         }))
     }
 
@@ -101,23 +97,21 @@ impl Exchange {
         &self,
         request: Request<Incoming>,
         came_in: Version,
-        patience: Patience,
+        talk: Talk,
         asks_upgrade: bool,
     ) -> Message {
         let (head, incoming) = request.into_parts();
         let memory = Memory::of(came_in, &incoming);
         let has_body = !incoming.is_end_stream();
-        let body = has_body.then(|| {
-            let body = IdleTimeout::new(body::from_visitor(incoming, came_in), patience.request_body);
-            Source::new(body.boxed_unsync(), self.node.holds.bytes())
-        });
+        let body =
+            has_body.then(|| Source::new(body::from_visitor(incoming, came_in), self.node.holds.bytes()));
         let access = self.access.clone();
         let repeat = match (asks_upgrade, is_safe(&head.method) && !has_body) {
             (false, true) => Repeat::Once,
             _ => Repeat::Never,
         };
         let visitor = Known::default();
-        Message { head, body, repeat, memory, patience, asks_upgrade, visitor, access }
+        Message { head, body, repeat, memory, talk, asks_upgrade, visitor, access }
     }
 
     /// Gives the visitor the cookie of the member that served it, if the pool asks for one and it has not that already.

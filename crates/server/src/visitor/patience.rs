@@ -5,28 +5,39 @@ use std::time::Duration;
 use http::header::CONTENT_TYPE;
 use http::{Request, Version};
 
-use crate::limits::{REQUEST_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
+use crate::limits::REQUEST_BODY_IDLE;
+
+/// Who has the word in an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Talk {
+    /// The visitor until its request is whole, then the upstream.
+    InTurn,
+    /// Either at any time: a call of gRPC. Its own deadline stands in `grpc-timeout`, for the upstream.
+    AtWill,
+}
 
 /// The silences that one exchange is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Patience {
     pub(super) request_body: Duration,
-    /// From the last part of the request that was sent.
-    pub(super) response_head: Duration,
-    pub(super) response_body: Duration,
+    /// Before the response's head, from the last part of the request that was sent; and in its body.
+    pub(super) response: Duration,
 }
 
-impl Patience {
-    /// What a visitor's request is given, where the tenant's plan allows so much silence. A call of gRPC is a conversation: either side may have nothing to say for long, and
-    /// many servers send no head before their first message. Its own deadline stands in `grpc-timeout`, for the upstream.
-    pub(super) fn with<B>(request: &Request<B>, idle_max: Duration) -> Self {
-        let request_body = REQUEST_BODY_IDLE.min(idle_max);
-        let is_grpc = is_grpc(request);
-        Self {
-            request_body: if is_grpc { idle_max } else { request_body },
-            response_head: if is_grpc { idle_max } else { RESPONSE_HEAD_DEADLINE },
-            response_body: idle_max,
-        }
+impl Talk {
+    /// Of a visitor's request.
+    pub(super) fn of<B>(request: &Request<B>) -> Self {
+        if is_grpc(request) { Self::AtWill } else { Self::InTurn }
+    }
+
+    /// Where the tenant's plan allows so much silence. Services that have nothing to say yet are silent before their
+    /// response as much as within it: long polls, work that takes its time, and a debugger.
+    pub(super) fn patience(self, idle_max: Duration) -> Patience {
+        let request_body = match self {
+            Self::InTurn => REQUEST_BODY_IDLE.min(idle_max),
+            Self::AtWill => idle_max,
+        };
+        Patience { request_body, response: idle_max }
     }
 }
 
@@ -45,29 +56,40 @@ mod tests {
 
     use http::{Request, Version};
 
-    use super::Patience;
-    use crate::limits::{IDLE_MAX, REQUEST_BODY_IDLE, RESPONSE_HEAD_DEADLINE};
+    use super::{Patience, Talk};
+    use crate::limits::{IDLE_MAX, REQUEST_BODY_IDLE};
 
     #[test]
-    fn only_calls_of_grpc_may_be_silent_for_long() {
-        for (kind, version, idle) in [
-            ("application/grpc", Version::HTTP_2, IDLE_MAX),
-            ("application/grpc+proto", Version::HTTP_2, IDLE_MAX),
-            ("application/grpc; a=b", Version::HTTP_2, IDLE_MAX),
-            ("application/grpc", Version::HTTP_11, REQUEST_BODY_IDLE),
-            ("application/grpc-web", Version::HTTP_2, REQUEST_BODY_IDLE),
-            ("application/json", Version::HTTP_2, REQUEST_BODY_IDLE),
+    fn only_calls_of_grpc_are_spoken_at_will() {
+        for (kind, version, talk) in [
+            ("application/grpc", Version::HTTP_2, Talk::AtWill),
+            ("application/grpc+proto", Version::HTTP_2, Talk::AtWill),
+            ("application/grpc; a=b", Version::HTTP_2, Talk::AtWill),
+            ("application/grpc", Version::HTTP_11, Talk::InTurn),
+            ("application/grpc-web", Version::HTTP_2, Talk::InTurn),
+            ("application/json", Version::HTTP_2, Talk::InTurn),
         ] {
             let request = Request::post("/").version(version).header("content-type", kind).body(()).unwrap();
-            let patience = Patience::with(&request, IDLE_MAX);
-            assert_eq!((patience.request_body, patience.response_body), (idle, IDLE_MAX), "{kind}");
+            assert_eq!(Talk::of(&request), talk, "{kind}");
         }
-        let patience = Patience::with(&Request::new(()), IDLE_MAX);
-        assert_eq!(patience.request_body, REQUEST_BODY_IDLE);
-        // A plan that allows less.
-        let short = Duration::from_secs(5);
-        let patience = Patience::with(&Request::new(()), short);
-        assert_eq!([patience.request_body, patience.response_body], [short; 2]);
-        assert_eq!(patience.response_head, RESPONSE_HEAD_DEADLINE);
+        assert_eq!(Talk::of(&Request::new(())), Talk::InTurn);
+    }
+
+    #[test]
+    fn the_plan_decides_unless_a_body_must_move() {
+        let (second, longest) = (Duration::from_secs(1), REQUEST_BODY_IDLE);
+        let less = longest.checked_sub(second).unwrap();
+        for (idle_max, request_body) in [
+            (second, second),
+            (less, less),
+            (longest, longest),
+            (longest + second, longest),
+            (IDLE_MAX, longest),
+        ] {
+            let patience = Patience { request_body, response: idle_max };
+            assert_eq!(Talk::InTurn.patience(idle_max), patience);
+            let patience = Patience { request_body: idle_max, response: idle_max };
+            assert_eq!(Talk::AtWill.patience(idle_max), patience);
+        }
     }
 }

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use adit_web::body::IdleTimeout;
 use adit_web::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
@@ -11,7 +13,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::next::Kept;
-use crate::limits::HELD_BODY_BYTES_MAX;
+use crate::limits::{HELD_BODY_BYTES_MAX, REQUEST_BODY_IDLE};
 use crate::metering::Count;
 use crate::trace::Trace;
 
@@ -21,7 +23,7 @@ use crate::trace::Trace;
 pub(super) struct Source(Arc<Mutex<State>>);
 
 struct State {
-    body: Body,
+    body: IdleTimeout<Body>,
     /// What was passed on and may have to be sent again. A copy: slices would hold on to the buffers that they are of.
     kept: BytesMut,
     kept_trailers: Option<HeaderMap>,
@@ -43,7 +45,8 @@ impl Source {
     /// Keeps what it must within `budget`, in bytes, which all bodies share.
     pub(super) fn new(body: Body, budget: Arc<Semaphore>) -> Self {
         Self(Arc::new(Mutex::new(State {
-            body,
+            // Nobody reads it before the first try.
+            body: IdleTimeout::new(body, REQUEST_BODY_IDLE),
             kept: BytesMut::new(),
             kept_trailers: None,
             passed_bytes: 0,
@@ -57,9 +60,11 @@ impl Source {
         })))
     }
 
-    /// The body from its beginning, for a try on the stream of `trace`. Earlier ones read no further.
-    pub(super) fn replay(&self, trace: Arc<Trace>, count: Count) -> Replay {
+    /// The body from its beginning, which may make no progress for `idle`, for a try on the stream of `trace`. Earlier
+    /// ones read no further.
+    pub(super) fn replay(&self, idle: Duration, trace: Arc<Trace>, count: Count) -> Replay {
         let mut state = self.state();
+        state.body.hold_to(idle);
         state.count = Some(count);
         state.turn = state.turn.wrapping_add(1);
         state.passed_bytes = 0;

@@ -144,6 +144,22 @@ mod tests {
         assert_eq!(answer_in_time(None, DEADLINE, pin!(async { 7 })).await, Ok(7));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_all_of_its_time_and_no_longer() {
+        let millisecond = Duration::from_millis(1);
+        for (after, answered) in [
+            (DEADLINE.checked_sub(millisecond).unwrap(), Ok(7)),
+            (DEADLINE, Ok(7)),
+            (DEADLINE + millisecond, Err(Late)),
+        ] {
+            let answer = async {
+                sleep(after).await;
+                7
+            };
+            assert_eq!(answer_in_time(None, DEADLINE, pin!(answer)).await, answered, "{after:?}");
+        }
+    }
+
     #[tokio::test]
     async fn a_body_is_whole_when_all_of_it_was_taken() {
         let sending = Arc::new(Sending::new());

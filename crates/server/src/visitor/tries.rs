@@ -17,7 +17,7 @@ use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
 use super::memory::Memory;
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, what_next};
-use super::patience::Patience;
+use super::patience::{Patience, Talk};
 use super::replay::Source;
 use super::sending::{Late, Noted, Sending, answer_in_time};
 use super::upstream::{Begin, Upstream};
@@ -41,7 +41,7 @@ pub(super) struct Message {
     pub(super) body: Option<Source>,
     pub(super) repeat: Repeat,
     pub(super) memory: Memory,
-    pub(super) patience: Patience,
+    pub(super) talk: Talk,
     /// Whether it wants to go on with another protocol.
     pub(super) asks_upgrade: bool,
     /// Who asks.
@@ -55,6 +55,8 @@ pub(super) struct Answered {
     pub(super) response: Response<Incoming>,
     /// How far the request's body has come.
     pub(super) sending: Option<Arc<Sending>>,
+    /// As the plan of whoever serves it says.
+    pub(super) patience: Patience,
     /// To be kept until the response has ended, whichever way.
     pub(super) place: Option<RequestPlace>,
 }
@@ -146,7 +148,9 @@ impl<'a> Tries<'a> {
         let mut upstream = self.upstream(&route).await?;
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
         self.message.access.on_stream(trace.opened_for());
-        let (body, sending) = self.body(&upstream);
+        // While nobody served it, nobody knew the plan.
+        let patience = self.message.talk.patience(route.share.idle_max());
+        let (body, sending) = self.body(&upstream, patience);
         let request = Request::from_parts(self.message.head.clone(), body);
         let sent = {
             let answer = pin!(upstream.send(request));
@@ -159,7 +163,7 @@ impl<'a> Tries<'a> {
             };
             tokio::select! {
                 biased;
-                sent = answer_in_time(sending.as_deref(), self.message.patience.response_head, answer) => sent,
+                sent = answer_in_time(sending.as_deref(), patience.response, answer) => sent,
                 never = dialled => never,
                 () = self.silence(&tunnel, &trace) => return Err(Failure::silent(&tunnel)),
             }
@@ -168,7 +172,7 @@ impl<'a> Tries<'a> {
             body.dialled();
         }
         let response = sent.map_err(|Late| Failure::late())??;
-        Ok(Answered { upstream, response, sending, place: self.place.take() })
+        Ok(Answered { upstream, response, sending, patience, place: self.place.take() })
     }
 
     fn enter(&self, route: &Route) -> Result<RequestPlace, Failure> {
@@ -199,11 +203,11 @@ impl<'a> Tries<'a> {
         Box::pin(Upstream::open(self.node, route, &mut self.choice, begin, of)).await
     }
 
-    fn body(&self, upstream: &Upstream) -> (Body, Option<Arc<Sending>>) {
+    fn body(&self, upstream: &Upstream, patience: Patience) -> (Body, Option<Arc<Sending>>) {
         let Some(source) = &self.message.body else { return (body::empty(), None) };
         let sending = Arc::new(Sending::new());
         let count = Count::new(Arc::clone(&upstream.tunnel().meter), self.message.access.clone());
-        let replay = source.replay(upstream.trace(), count);
+        let replay = source.replay(patience.request_body, upstream.trace(), count);
         let body = Noted::new(replay, Arc::clone(&sending));
         (body.boxed_unsync(), Some(sending))
     }

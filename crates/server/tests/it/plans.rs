@@ -1,11 +1,12 @@
 //! What a tenant's plan says, held by the node: no more, and nothing less.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::TenantId;
 use adit_domain::{Epoch, PlanLimits};
-use adit_mux::{Answer, Stream};
+use adit_mux::{Answer, Config, Stream};
 use adit_wire::control::{BindRefusal, Frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -250,6 +251,46 @@ async fn a_websocket_may_be_silent_for_as_long_as_its_plan_says() {
     its_service.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     its_service.flush().await.unwrap();
     assert_eq!(goes_on.response().await.status(), 200);
+}
+
+/// A visitor's request that `agent` does not answer.
+async fn unanswered(node: &TestNode, agent: &mut TestAgent, host: &str) -> (Visitor, Stream) {
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor.send(&format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+    (visitor, asked(agent).await)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_may_be_silent_before_its_head_for_as_long_as_its_plan_says() {
+    const OTHER: &str = "other.localhost";
+    let (node, mut small) = sold(PlanLimits { idle_s_max: 1, ..LIMITS }).await;
+    node.authority.sell(LIMITS);
+    let mut large = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    large.bind(OTHER).await;
+    let (mut goes_on, its_service) = unanswered(&node, &mut large, OTHER).await;
+    let (mut late, _its_service) = unanswered(&node, &mut small, HOST).await;
+    let response = late.response().await;
+    assert_eq!((response.status(), response.header("adit-error")), (504, Some("ADIT-2004")));
+    // This one has been silent for longer.
+    answer(its_service).await;
+    assert_eq!(goes_on.response().await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waited_is_held_to_the_plan_of_whoever_serves_it() {
+    let before = TestNode::start();
+    before.authority.sell(PlanLimits { idle_s_max: 1, ..LIMITS });
+    let identity = Identity::of(&before, TenantId::new());
+    TestAgent::connect(&before, &identity).await.bind(HOST).await;
+    before.trigger.stop();
+    // Nobody serves it here yet: it was claimed, and its agent is expected.
+    let node = TestNode::with(Arc::clone(&before.authority), Config::default());
+    let mut visitor = asks(&node).await;
+    let mut agent = TestAgent::connect(&node, &identity).await;
+    agent.bind(HOST).await;
+    let _service = asked(&mut agent).await;
+    let response = visitor.response().await;
+    assert_eq!((response.status(), response.header("adit-error")), (504, Some("ADIT-2004")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

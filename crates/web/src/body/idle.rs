@@ -27,6 +27,13 @@ impl<B> IdleTimeout<B> {
         Self { body, idle, waiting_since: None, sleep: None }
     }
 
+    /// From now on `body` has at most `idle` between two frames. A wait that nobody asks for any more counts anew.
+    pub fn hold_to(&mut self, idle: Duration) {
+        self.idle = idle;
+        self.waiting_since = None;
+        self.sleep = None;
+    }
+
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         // A time that cannot be represented never comes.

@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{BodyError, IdleTimeout};
 
@@ -93,4 +93,33 @@ fn length_and_end_are_the_bodys_own() {
     assert_eq!(body.size_hint().exact(), Some(5));
     assert!(!body.is_end_stream());
     assert!(IdleTimeout::new(crate::body::empty(), IDLE).is_end_stream());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_can_be_another_one_for_the_next_reader() {
+    let millisecond = Duration::from_millis(1);
+    for (idle, wait, in_time) in [
+        (IDLE * 2, (IDLE * 2).checked_sub(millisecond).unwrap(), true),
+        (IDLE * 2, IDLE * 2 + millisecond, false),
+        (IDLE / 2, (IDLE / 2).checked_sub(millisecond).unwrap(), true),
+        (IDLE / 2, IDLE / 2 + millisecond, false),
+    ] {
+        let (feed, mut body) = fed();
+        // A reader that leaves.
+        assert!(timeout(IDLE / 4, body.frame()).await.is_err());
+        sleep(IDLE * 3).await;
+        body.hold_to(idle);
+        let feeder = async {
+            sleep(wait).await;
+            let _ = feed.send(Frame::data(Bytes::from_static(b"a"))).await;
+        };
+        let reader = async {
+            let begun = Instant::now();
+            let frame = body.frame().await.unwrap();
+            assert!(in_time || begun.elapsed().as_secs() == idle.as_secs(), "{idle:?} {wait:?}");
+            frame.is_ok()
+        };
+        let ((), read) = tokio::join!(feeder, reader);
+        assert_eq!(read, in_time, "{idle:?} {wait:?}");
+    }
 }
