@@ -41,7 +41,7 @@ pub use grpc::{Calls, GrpcOrigin, Messages, Speaks, message};
 pub use ledger::{Counted, Ledger, Side, Totals};
 pub use limits::{EVENT_WITHIN, REVOKED_WITHIN, full, large_body_bytes};
 pub use line::{Line, Quality};
-pub use load::{LedgerOrigin, Load, Mood};
+pub use load::{LedgerOrigin, Load, Mood, QUERY_SECRET, SMALL_BYTES_MAX};
 pub use name_server::NameServer;
 pub use network::{HERE, Lost, Network};
 pub use origin::{Origin, Upload};

@@ -60,6 +60,8 @@ pub enum Descriptors {
 #[derive(Debug)]
 pub struct Stack {
     program: Program,
+    /// What the programs before it have logged.
+    earlier_logs: String,
     ready: Ready,
     options: Options,
     data: TempDir,
@@ -95,7 +97,7 @@ impl Stack {
     pub async fn start_with(options: Options) -> Result<Self> {
         let data = TempDir::with_prefix("adit-e2e-").context("no data folder")?;
         let (program, ready) = serve(data.path(), &options, [0, 0]).await?;
-        Ok(Self { program, ready, options, data })
+        Ok(Self { program, earlier_logs: String::new(), ready, options, data })
     }
 
     /// Starts the server again, on the same ports and data. Whoever calls this has ended it before.
@@ -103,6 +105,7 @@ impl Stack {
         ensure!(!self.program.running()?, "the server still runs");
         let ports = [self.ready.https_port, self.ready.http_port];
         let (program, ready) = serve(self.data.path(), &self.options, ports).await?;
+        self.earlier_logs.push_str(&self.program.log());
         (self.program, self.ready) = (program, ready);
         Ok(())
     }
@@ -205,6 +208,12 @@ impl Stack {
     #[must_use]
     pub fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// What the running server has logged, after what those have that it was started again after.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        [self.earlier_logs.as_str(), &self.program.log()].concat()
     }
 
     /// The running server.

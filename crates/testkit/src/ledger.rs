@@ -2,20 +2,22 @@
 //!
 //! Visitors write down what they were told and origins what arrived; the checks are pure functions over that, each with a
 //! test in which it fires. What holds of every request is checked in [`Books::violations`]; beside it stand the checks of
-//! what a process holds ([`Held`]), says ([`quiet`]), bills ([`Bill`]) and keeps ([`Kept`]), and of how fast it is
-//! ([`slower`]).
+//! what a process holds ([`Held`]), says ([`quiet`]), logs of each request ([`AccessLogs`]), bills ([`Bill`]) and keeps ([`Kept`]), and of how fast it is
+//! ([`slowed`], [`slower`]).
 
+mod access;
 mod bill;
 mod held;
 mod kept;
 mod quiet;
 mod speed;
 
+pub use access::{AccessLogs, Answer, Killed};
 pub use bill::Bill;
 pub use held::{Held, Slack};
 pub use kept::Kept;
 pub use quiet::quiet;
-pub use speed::{Slowdown, slower};
+pub use speed::{Slowdown, slowed, slower};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -50,6 +52,8 @@ pub struct Asked {
     pub delivered: Vec<char>,
     /// When it arrived last.
     pub delivered_at: Option<Duration>,
+    /// What the visitor saw of its answer, if there was one.
+    pub answer: Option<Answer>,
 }
 
 /// The ledgers of visitors, origins and control plane, in one place. Clones are the same ledger.
@@ -76,6 +80,8 @@ pub struct Books {
     pub taken_over: BTreeMap<char, Duration>,
     /// How long it took somebody to say what was wrong.
     pub noticed: Vec<Noticed>,
+    /// Who was killed, and when that was done.
+    pub kills: Vec<(Killed, Duration)>,
 }
 
 /// Something that had to be said within a time.
@@ -123,7 +129,8 @@ impl Ledger {
     #[must_use]
     pub fn ask(&self, mark: char, safe: bool) -> u64 {
         let at = (self.clock)();
-        let asked = Asked { mark, safe, at, told: Vec::new(), delivered: Vec::new(), delivered_at: None };
+        let (told, delivered) = (Vec::new(), Vec::new());
+        let asked = Asked { mark, safe, at, told, delivered, delivered_at: None, answer: None };
         self.write(|books| {
             let id = books.requests.len() as u64;
             books.requests.insert(id, asked);
@@ -136,6 +143,17 @@ impl Ledger {
         self.note(format!("request {id} {told:?}"));
         let at = (self.clock)();
         self.change(id, |asked| asked.told.push((at, told)));
+    }
+
+    /// What a visitor saw of an answer, before its outcome is told.
+    pub fn answered(&self, id: u64, answer: Answer) {
+        self.change(id, |asked| asked.answer = Some(answer));
+    }
+
+    /// Somebody has been killed: the end of the log is missing.
+    pub fn killed(&self, whose: Killed) {
+        let now = (self.clock)();
+        self.write(|books| books.kills.push((whose, now)));
     }
 
     /// A request arrived at the origin of `mark`.
@@ -236,10 +254,27 @@ impl Books {
     /// How long the whole answers took that the endpoint of `mark` gave to requests of this time.
     #[must_use]
     pub fn answer_times(&self, mark: char, during: Range<Duration>) -> Vec<Duration> {
+        self.times(mark, during, |_| true)
+    }
+
+    /// The same, of answers of at most so many bytes.
+    #[must_use]
+    pub fn small_answer_times(&self, mark: char, during: Range<Duration>, bytes_max: u64) -> Vec<Duration> {
+        self.times(mark, during, |answer| answer.is_some_and(|answer| answer.out_bytes <= bytes_max))
+    }
+
+    fn times(
+        &self,
+        mark: char,
+        during: Range<Duration>,
+        counts: impl Fn(Option<&Answer>) -> bool,
+    ) -> Vec<Duration> {
         let asked = self.requests.values().filter(|asked| asked.mark == mark && during.contains(&asked.at));
-        let whole = asked.filter_map(|asked| match asked.told.as_slice() {
-            [(at, Told::Complete)] => Some(at.saturating_sub(asked.at)),
-            _ => None,
+        let whole = asked.filter(|asked| counts(asked.answer.as_ref())).filter_map(|asked| {
+            match asked.told.as_slice() {
+                [(at, Told::Complete)] => Some(at.saturating_sub(asked.at)),
+                _ => None,
+            }
         });
         whole.collect()
     }

@@ -133,8 +133,9 @@ async fn misbehave(mut stream: TcpStream, manner: &Manner, mood: Mood) -> Result
     Ok(stream.shutdown().await?)
 }
 
-/// `/ID/BYTES/PAUSE`.
-fn numbers(path: &str) -> Result<[u64; 3]> {
+/// `/ID/BYTES/PAUSE`, before the query.
+fn numbers(target: &str) -> Result<[u64; 3]> {
+    let (path, _) = target.split_once('?').unwrap_or((target, ""));
     let mut numbers = path.split('/').skip(1).map(str::parse::<u64>);
     let mut number = || anyhow::Ok(numbers.next().context("a number is missing")??);
     Ok([number()?, number()?, number()?])

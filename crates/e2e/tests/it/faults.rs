@@ -1,5 +1,6 @@
-//! Faults under load, with ledgers: visitors write down what they were told, origins what arrived; the agent's events and
-//! the server's log are read, and what processes hold. The numbers are those of the fault matrix.
+//! Faults under load, with ledgers: visitors write down what they were told, origins what arrived, and the access logs of
+//! server and agents must say the same; the agent's events and the server's log are read, and what processes hold. The numbers
+//! are those of the fault matrix.
 
 mod churn;
 mod clocks;

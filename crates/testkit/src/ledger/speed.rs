@@ -1,4 +1,5 @@
-//! K7: who is not meant by a fault is as fast as before.
+//! K7: who is not meant by a fault is as fast as before and after. The middle of many small answers says so, on a machine that
+//! does other things; the slowest hundredth says that nobody stood still.
 
 use std::time::Duration;
 
@@ -9,6 +10,24 @@ pub struct Slowdown {
     pub percent_max: u32,
     /// Beside that: what a machine that does other things adds to any time.
     pub noise: Duration,
+}
+
+/// Whether the middle one of the answers during a fault took longer than it may; the usual is the slower of two times, before the
+/// fault and after it, so that a machine that becomes busier is not taken for the fault.
+#[must_use]
+pub fn slowed(usual: [&[Duration]; 2], during: &[Duration], may: Slowdown) -> Option<String> {
+    let usual = usual.into_iter().filter_map(median).max();
+    let (Some(usual), Some(during)) = (usual, median(during)) else {
+        return Some("there is nothing to compare".to_owned());
+    };
+    let most = usual * may.percent_max / 100 + may.noise;
+    (during > most).then(|| format!("the median is {during:?}, and usually {usual:?}"))
+}
+
+fn median(times: &[Duration]) -> Option<Duration> {
+    let mut times = times.to_vec();
+    times.sort_unstable();
+    times.get(times.len() / 2).copied()
 }
 
 /// Whether the slowest hundredth became slower than it may.
@@ -31,12 +50,27 @@ fn p99(times: &[Duration]) -> Option<Duration> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Slowdown, p99, slower};
+    use super::{Slowdown, median, p99, slowed, slower};
 
     const MAY: Slowdown = Slowdown { percent_max: 120, noise: Duration::from_millis(5) };
 
     fn millis(times: impl IntoIterator<Item = u64>) -> Vec<Duration> {
         times.into_iter().map(Duration::from_millis).collect()
+    }
+
+    #[test]
+    fn a_neighbour_who_is_slowed_is_found() {
+        let (before, after) = (millis([9, 10, 60_000]), millis([1, 2, 3]));
+        assert_eq!((median(&before), median(&[])), (Some(Duration::from_millis(10)), None));
+        let usual = [before.as_slice(), &after];
+        assert_eq!(slowed(usual, &millis([1, 17, 60_000]), MAY), None);
+        let found = slowed(usual, &millis([1, 18, 18]), MAY);
+        assert_eq!(found.as_deref(), Some("the median is 18ms, and usually 10ms"));
+        // A machine that is busier afterwards was so before.
+        assert_eq!(slowed([&after, &before], &millis([17]), MAY), None);
+        assert_eq!(slowed([&after, &[]], &millis([7]), MAY), None);
+        assert!(slowed([&after, &[]], &millis([8]), MAY).is_some());
+        assert!(slowed(usual, &[], MAY).is_some() && slowed([&[], &[]], &before, MAY).is_some());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Asked, Books, Bounds, Noticed, Told};
+use super::{Answer, Asked, Books, Bounds, Noticed, Told};
 
 const SECOND: Duration = Duration::from_secs(1);
 const BOUNDS: Bounds = Bounds { back_within: Duration::from_mins(1), told_within: Duration::from_secs(30) };
@@ -8,7 +8,7 @@ const BOUNDS: Bounds = Bounds { back_within: Duration::from_mins(1), told_within
 fn fine(mark: char) -> Asked {
     let told = vec![(SECOND * 11, Told::Complete)];
     let (delivered, delivered_at) = (vec![mark], Some(SECOND * 10));
-    Asked { mark, safe: false, at: SECOND * 10, told, delivered, delivered_at }
+    Asked { mark, safe: false, at: SECOND * 10, told, delivered, delivered_at, answer: None }
 }
 
 fn books(change: impl FnOnce(&mut Asked)) -> Books {
@@ -125,7 +125,12 @@ fn answer_times_are_those_of_whole_answers_in_their_time() {
         .requests
         .insert(4, Asked { at: SECOND * 20, told: vec![(SECOND * 23, Told::Complete)], ..fine('a') });
     assert_eq!(books.answer_times('a', SECOND * 10..SECOND * 20), [SECOND]);
-    assert_eq!(books.answer_times('a', SECOND * 10..SECOND * 21), [SECOND, SECOND * 3]);
+    let all = SECOND * 10..SECOND * 21;
+    assert_eq!(books.answer_times('a', all.clone()), [SECOND, SECOND * 3]);
+    let answer = Answer { request: String::new(), status: 200, in_bytes: 0, out_bytes: 10 };
+    books.requests.entry(4).and_modify(|asked| asked.answer = Some(answer));
+    assert_eq!(books.small_answer_times('a', all.clone(), 10), [SECOND * 3]);
+    assert_eq!(books.small_answer_times('a', all, 9), []);
 }
 
 /// A request that was sent before everything was healed ended like this.

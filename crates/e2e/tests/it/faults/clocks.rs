@@ -65,7 +65,7 @@ async fn an_agent_comes_back_while_the_servers_clock_is_wrong() -> Result<()> {
     for ahead in [90, -90, HOUR, -DAY] {
         clock.set_ahead(ahead)?;
         place.fault(&format!("the server's clock is {ahead} s ahead"));
-        place.faulty.program().kill().await?;
+        place.kill_agent().await?;
         // Who mints and who verifies have the same clock: it is wrong, and agrees with itself.
         place.replace_agent().await?;
         place.carried(6).await?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use adit_e2e::{Signal, full};
-use adit_testkit::ledger::Kept;
+use adit_testkit::ledger::{Kept, Killed};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ async fn an_agent_is_killed_in_the_middle_of_transfers() -> Result<()> {
     place.ledger.spare('b');
     for _ in 0..if full() { 50 } else { 4 } {
         place.carried(6).await?;
-        place.faulty.program().kill().await?;
+        place.kill_agent().await?;
         place.fault("the agent was killed");
         place.replace_agent().await?;
     }
@@ -75,6 +75,7 @@ impl Place {
         let mut create = self.stack.admin_command(&["tenant", "create", name])?;
         let (created, killed) = tokio::join!(create.status(), self.stack.program().kill());
         killed?;
+        self.ledger.killed(Killed::Node);
         Ok(created?.success())
     }
 

@@ -4,10 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use adit_e2e::{
-    Agent, EVENT_WITHIN, HERE, Home, Key, LedgerOrigin, Load, Mood, Network, Options, Proxy, Stack, Visitor,
-    full, until,
+    Agent, EVENT_WITHIN, HERE, Home, Key, LedgerOrigin, Load, Mood, Network, Options, Proxy, QUERY_SECRET,
+    SMALL_BYTES_MAX, Signal, Stack, Visitor, full, until,
 };
-use adit_testkit::ledger::{Bounds, Held, Ledger, Noticed, Slack, Slowdown, quiet, slower};
+use adit_testkit::ledger::{
+    AccessLogs, Asked, Books, Bounds, Held, Killed, Ledger, Noticed, Slack, Slowdown, quiet, slowed, slower,
+};
 use anyhow::{Context as _, Result};
 
 use super::hostile::Hostiles;
@@ -23,16 +25,27 @@ const DEAD_WITHIN: Duration = Duration::from_secs(25);
 /// All visitors have seen enough, after everything is healed.
 const CONTENT_WITHIN: Duration = Duration::from_mins(3);
 
-/// Log lines of a run beyond which nobody can read it: the server logs connections and sessions, not requests.
+/// What the server logs: what it usually does, and its access log.
+const LOG: &str = "info,adit::access=debug";
+
+/// An agent's log, in its home.
+const AGENT_LOG: &str = "agent.log";
+
+/// Log lines of a run beyond which nobody can read it: beside the access log the server logs connections and sessions, not
+/// requests.
 const LOG_LINES_MAX: usize = 2_000;
 
 /// What a server may hold after a run beyond what it held before. Visitors leave without a word, and it may keep upstream
 /// connections for a while.
 const SLACK: Slack = Slack { descriptors: 12, threads: 24, resident_bytes: 96 * 1024 * 1024 };
 
-/// The machine is shared by the load and everything else: in a short run only what stands still is found.
-const SLOWDOWN: Slowdown = Slowdown { percent_max: 500, noise: Duration::from_secs(3) };
-const SLOWDOWN_FULL: Slowdown = Slowdown { percent_max: 300, noise: Duration::from_secs(1) };
+/// Of the middle one of a neighbour's small answers. The machine is shared by the load and everything else, also by
+/// programs that are started again.
+const SLOWDOWN: Slowdown = Slowdown { percent_max: 300, noise: Duration::from_millis(20) };
+
+/// Of the slowest hundredth of all its answers: only what stands still is found.
+const STANDSTILL: Slowdown = Slowdown { percent_max: 500, noise: Duration::from_secs(3) };
+const STANDSTILL_FULL: Slowdown = Slowdown { percent_max: 300, noise: Duration::from_secs(1) };
 
 /// Requests of each endpoint that are carried before the first fault.
 const CARRIED_FIRST: usize = 6;
@@ -85,7 +98,7 @@ impl Place {
     pub(super) async fn start_with(options: Options, way: Way) -> Result<Self> {
         let begun = Instant::now();
         let ledger = Ledger::new(move || begun.elapsed());
-        let mut stack = Stack::start_with(options).await?;
+        let mut stack = Stack::start_with(Options { log: Some(LOG), ..options }).await?;
         if let Way::Proxy(proxy) = &way {
             proxy.forward_to(stack.https());
         }
@@ -97,7 +110,7 @@ impl Place {
             LedgerOrigin::start_at(ip, 'b', ledger.clone()).await?,
         ];
         let before = stack.program().held()?;
-        let secrets = keys.map(|key| key.secret).to_vec();
+        let secrets = keys.map(|key| key.secret).into_iter().chain([QUERY_SECRET.to_owned()]).collect();
         let (faulty, spared) = (expose(&homes, &origins, &way, 'a')?, expose(&homes, &origins, &way, 'b')?);
         let mut place = Self {
             ledger,
@@ -137,7 +150,16 @@ impl Place {
         let next = expose(&self.homes, &self.origins, &self.way, 'a')?;
         let old = std::mem::replace(&mut self.faulty, next);
         self.bound('a').await?;
+        // It is dropped soon, if it has not ended.
+        self.ledger.killed(Killed::Agent('a'));
         Ok(old)
+    }
+
+    /// Ends the first tenant's agent as a power cut would.
+    pub(super) async fn kill_agent(&mut self) -> Result<()> {
+        self.faulty.program().kill().await?;
+        self.ledger.killed(Killed::Agent('a'));
+        Ok(())
     }
 
     /// Whoever comes now is taken in and served: an agent for another name, and a visitor.
@@ -205,10 +227,10 @@ impl Place {
 
     /// The same, of one endpoint.
     pub(super) async fn carried_by(&self, mark: char, more: usize) -> Result<()> {
-        let ended = || {
-            let books = self.ledger.books();
-            books.requests.values().filter(|asked| asked.mark == mark && !asked.told.is_empty()).count()
-        };
+        // Those that take their time: faults are to find some on their way.
+        let is_small = |asked: &Asked| matches!(&asked.answer, Some(it) if it.status == 200 && it.out_bytes <= SMALL_BYTES_MAX);
+        let has_ended = |asked: &&Asked| asked.mark == mark && !asked.told.is_empty() && !is_small(asked);
+        let ended = || self.ledger.books().requests.values().filter(has_ended).count();
         let enough = ended() + more;
         until("requests are carried", EVENT_WITHIN * 3, || std::future::ready(ended() >= enough)).await
     }
@@ -226,13 +248,23 @@ impl Place {
         }
         let books = self.ledger.books();
         let mut violations = books.violations(BOUNDS);
-        let said = self.stack.program().log();
-        violations.extend(quiet(&said, &self.secrets, LOG_LINES_MAX));
+        violations.extend(self.logs_agree(&books).await);
+        let said = self.stack.logs();
+        violations.extend(quiet(&said, &self.secrets, LOG_LINES_MAX + AccessLogs::lines(&said)));
+        for mark in ['a', 'b'] {
+            violations.extend(quiet(&self.agents_log(mark), &self.secrets, usize::MAX));
+        }
         if let (Some(from), true) = (self.faults_from, books.spared.contains(&'b')) {
             let usual = books.answer_times('b', Duration::ZERO..from);
             let during = books.answer_times('b', from..healed);
-            let may = if full() { SLOWDOWN_FULL } else { SLOWDOWN };
+            let may = if full() { STANDSTILL_FULL } else { STANDSTILL };
             violations.extend(slower(&usual, &during, may));
+            let small = |during| books.small_answer_times('b', during, SMALL_BYTES_MAX);
+            let [before, meanwhile, after] =
+                [Duration::ZERO..from, from..healed, healed..Duration::MAX].map(small);
+            let (count, found) = (meanwhile.len(), slowed([&before, &after], &meanwhile, SLOWDOWN));
+            violations
+                .extend(found.map(|found| format!("of {count} small answers of the neighbour {found}")));
         }
         let log = books.log.join("\n");
         content.with_context(|| format!("{violations:#?}\n{log}"))?;
@@ -240,11 +272,36 @@ impl Place {
         self.gives_back().await
     }
 
+    /// Ends the agents, and with them the last streams; then the access logs must say what the books say.
+    async fn logs_agree(&mut self, books: &Books) -> Vec<String> {
+        let mut found = Vec::new();
+        for agent in [&mut self.faulty, &mut self.spared] {
+            let ended = agent.program().signal(Signal::INT);
+            let ended = ended.and(agent.exit(EVENT_WITHIN).await);
+            found.extend(ended.err().map(|error| format!("an agent does not end: {error:#}")));
+        }
+        let mut disagree = Vec::new();
+        // The last lines are on their way.
+        let agree = until("the access logs agree", EVENT_WITHIN, || {
+            let mut logs = AccessLogs::default();
+            logs.read_node(&self.stack.logs());
+            logs.read_agent('a', &self.agents_log('a'));
+            logs.read_agent('b', &self.agents_log('b'));
+            disagree = logs.violations(books);
+            std::future::ready(disagree.is_empty())
+        });
+        drop(agree.await);
+        found.extend(disagree);
+        found
+    }
+
+    fn agents_log(&self, mark: char) -> String {
+        let home = &self.homes[usize::from(mark != 'a')];
+        std::fs::read_to_string(home.path().join(AGENT_LOG)).unwrap_or_default()
+    }
+
     /// K6: with agents and visitors gone, the server holds what it held before.
     async fn gives_back(mut self) -> Result<()> {
-        for agent in [&mut self.faulty, &mut self.spared] {
-            agent.program().kill().await?;
-        }
         self.stack.program().gives_back(self.before, SLACK).await
     }
 }
@@ -266,5 +323,17 @@ fn expose(homes: &[Home; 2], origins: &[LedgerOrigin; 2], way: &Way, mark: char)
         Way::Cable(network) => format!("{}:{}", network.here_ip(), origin.port()),
         _ => origin.port(),
     };
-    home.http(&upstream, Some(&mark.to_string()))
+    let log = home.path().join(AGENT_LOG);
+    let log = log.to_str().context("no name for a log")?;
+    home.adit(&[
+        "http",
+        &upstream,
+        "--json",
+        "--url",
+        &mark.to_string(),
+        "--log",
+        log,
+        "--log-level",
+        "debug",
+    ])
 }

@@ -42,7 +42,7 @@ async fn the_hostile_are_busy_while_agents_are_killed_and_connections_cut() -> R
     place.hostiles_come().await?;
     for _ in 0..if full() { 30 } else { 2 } {
         place.carried(6).await?;
-        place.faulty.program().kill().await?;
+        place.kill_agent().await?;
         place.fault("the agent was killed");
         place.replace_agent().await?;
     }
