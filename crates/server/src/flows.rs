@@ -135,9 +135,10 @@ mod tests {
 
     use super::{FlowPlace, Flows, NoFlow};
     use crate::limits::{
-        FLOWS_MAX, FLOWS_PER_ADDRESS_MAX, FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX, NEW_FLOWS_BURST,
-        NEW_FLOWS_INTERVAL,
+        DATAGRAM_BYTES_MAX, FLOWS_MAX, FLOWS_PER_ADDRESS_MAX, FLOWS_PER_ENDPOINT_MAX, FLOWS_PER_TENANT_MAX,
+        NEW_FLOWS_ADDRESSES_MAX, NEW_FLOWS_BURST, NEW_FLOWS_INTERVAL,
     };
+    use crate::places::NoPlace;
     use crate::share::{EndpointShare, Shares};
     use crate::stub::capability;
 
@@ -229,5 +230,33 @@ mod tests {
         assert!(begin(now + NEW_FLOWS_INTERVAL).is_ok());
         assert_eq!(begin(now + NEW_FLOWS_INTERVAL).unwrap_err(), NoFlow::TooOften);
         assert!(begin(now + Duration::from_mins(1)).is_ok());
+    }
+
+    #[test]
+    fn new_flows_of_so_many_addresses_are_counted() {
+        const MAX: usize = NEW_FLOWS_ADDRESSES_MAX;
+        for (addresses, is_counted) in [(MAX - 1, true), (MAX, true), (MAX + 1, false)] {
+            let (flows, now) = (Flows::new(), Instant::now());
+            let share = EndpointShare::new(shares().of(&anybody()));
+            for n in 1..addresses {
+                assert!(flows.begin(&share, visitor(n), now).is_ok(), "{n}");
+            }
+            for n in 0..NEW_FLOWS_BURST {
+                assert!(flows.begin(&share, visitor(0), now).is_ok(), "{n}");
+            }
+            assert_eq!(flows.begin(&share, visitor(0), now).is_err(), is_counted, "{addresses}");
+        }
+    }
+
+    #[test]
+    fn datagrams_of_so_many_bytes_wait_on_a_node() {
+        let waiting = Arc::clone(Flows::new().datagram_bytes());
+        let held = waiting.take_some(DATAGRAM_BYTES_MAX - 1).unwrap();
+        let last = waiting.take_some(1).unwrap();
+        assert_eq!(waiting.take_some(1).map(drop), Err(NoPlace));
+        drop(last);
+        assert_eq!(waiting.take_some(2).map(drop), Err(NoPlace));
+        drop(held);
+        assert_eq!(waiting.take_some(DATAGRAM_BYTES_MAX).map(drop), Ok(()));
     }
 }

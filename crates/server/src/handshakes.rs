@@ -58,8 +58,12 @@ impl Handshakes {
     /// The address showed a signature that is wrong. Nothing else counts against it: behind one address may be many
     /// agents, and expired or revoked ones among them are nobody's attack.
     pub(crate) fn bad_signature(&self, peer: IpAddr) {
+        self.bad_signature_at(counted_as(peer), Instant::now());
+    }
+
+    fn bad_signature_at(&self, address: IpAddr, now: Instant) {
         // One that is over its limit already was not checked.
-        let _ = self.bad.take(counted_as(peer), Instant::now());
+        let _ = self.bad.take(address, now);
     }
 }
 
@@ -70,9 +74,16 @@ mod tests {
 
     use super::Handshakes;
     use crate::limits::{
-        AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL, AGENT_HANDSHAKES_LEFT_MIN,
-        AGENT_HANDSHAKES_PER_ADDRESS_BURST, BAD_SIGNATURES_BURST,
+        AGENT_HANDSHAKES_ADDRESSES_MAX, AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL,
+        AGENT_HANDSHAKES_LEFT_MIN, AGENT_HANDSHAKES_PER_ADDRESS_BURST, AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL,
+        BAD_SIGNATURES_ADDRESSES_MAX, BAD_SIGNATURES_BURST,
     };
+
+    /// Numbers of addresses around a limit, and whether the last one is counted.
+    fn around(addresses_max: usize) -> [(u32, bool); 3] {
+        let max = u32::try_from(addresses_max).unwrap_or(u32::MAX);
+        [(max - 1, true), (max, true), (max + 1, false)]
+    }
 
     /// One that counts by itself.
     fn address(n: u32) -> IpAddr {
@@ -93,6 +104,28 @@ mod tests {
         }
         assert!(handshakes.begin(address(1)).is_err());
         assert!(handshakes.begin(address(2)).is_ok());
+    }
+
+    #[test]
+    fn bad_signatures_of_so_many_addresses_are_remembered() {
+        for (addresses, is_counted) in around(BAD_SIGNATURES_ADDRESSES_MAX) {
+            let (handshakes, now) = (Handshakes::default(), Instant::now());
+            (1..addresses).for_each(|n| handshakes.bad_signature_at(address(n), now));
+            (0..BAD_SIGNATURES_BURST).for_each(|_| handshakes.bad_signature_at(address(0), now));
+            assert_eq!(handshakes.begin_at(address(0), now).is_err(), is_counted, "{addresses}");
+        }
+    }
+
+    #[test]
+    fn the_prefaces_of_so_many_addresses_are_counted() {
+        for (addresses, is_counted) in around(AGENT_HANDSHAKES_ADDRESSES_MAX) {
+            let (handshakes, now) = (Handshakes::default(), Instant::now());
+            let _ = (1..addresses).map(|n| checked(&handshakes, address(n), 1, now)).sum::<u32>();
+            checked(&handshakes, address(0), AGENT_HANDSHAKES_PER_ADDRESS_BURST, now);
+            // There are a few for all again, which one beyond its own pace does not get.
+            let soon = now + AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL / 2;
+            assert_eq!(handshakes.begin_at(address(0), soon).is_err(), is_counted, "{addresses}");
+        }
     }
 
     #[test]

@@ -179,15 +179,47 @@ impl Drop for Entered<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use adit_domain::id::EndpointId;
     use adit_domain::id::{CapabilityId, SessionId, TenantId};
-    use adit_domain::{Plan, PlanLimits};
+    use adit_domain::{Epoch, Plan, PlanLimits};
     use adit_mux::Budget;
     use adit_wire::capability::Capability;
+    use adit_wire::control::UnbindReason;
 
-    use super::{NoRoom, Registry};
-    use crate::limits::SESSIONS_PER_CAPABILITY_MAX;
+    use super::{Commands, Loss, NoRoom, Registry};
+    use crate::limits::{SESSION_COMMANDS_MAX, SESSIONS_PER_CAPABILITY_MAX};
     use crate::share::Shares;
     use crate::stub::capability;
+
+    /// Longer than closing takes, and sooner than an agent is given up that never opens its control stream.
+    const WITHIN: Duration = Duration::from_secs(3);
+
+    /// Whether a session lives that was told of so many losses, and took so many of them in between.
+    async fn lives_after(losses: usize, taken: usize) -> bool {
+        let (io, _agent) = tokio::io::duplex(1024);
+        let (session, _control, driver) = adit_mux::serve(io, &adit_mux::Config::default());
+        let (commands, mut orders) = Commands::channel(session.clone());
+        let (endpoint, epoch, reason) = (EndpointId::new(), Epoch(1), UnbindReason::Replaced);
+        let lose = |n| (0..n).for_each(|_| commands.lose(Loss { endpoint, epoch, reason }));
+        lose(losses - taken);
+        for _ in 0..taken {
+            orders.losses.recv().await;
+        }
+        lose(taken);
+        tokio::time::timeout(WITHIN, driver.run()).await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_does_not_keep_up_with_its_commands_is_closed() {
+        const MAX: usize = SESSION_COMMANDS_MAX;
+        for (losses, taken, lives) in
+            [(MAX - 1, 0, true), (MAX, 0, true), (MAX + 1, 0, false), (MAX + 1, 1, true)]
+        {
+            assert_eq!(lives_after(losses, taken).await, lives, "{losses} losses, {taken} of them taken");
+        }
+    }
 
     #[test]
     fn a_capability_opens_so_many_sessions_and_its_successor_as_many() {

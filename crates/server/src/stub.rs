@@ -27,11 +27,12 @@ pub(crate) fn capability(tenant: TenantId, limits: PlanLimits) -> Capability {
     }
 }
 
-/// Knows no names, never answers about changes, and counts how many ask for a name at once.
+/// Knows no names, never answers about changes, and counts how many ask for a name at once and what is released.
 #[derive(Default)]
 pub(crate) struct Stub {
     asking: AtomicUsize,
     pub(crate) asking_max: AtomicUsize,
+    pub(crate) released: AtomicUsize,
 }
 
 impl Admission for Stub {
@@ -46,6 +47,7 @@ impl Directory for Stub {
     }
 
     fn release(&self, _: EndpointId, _: Epoch) -> BoxFuture<'_, Result<(), Unavailable>> {
+        self.released.fetch_add(1, Ordering::SeqCst);
         Box::pin(async { Ok(()) })
     }
 

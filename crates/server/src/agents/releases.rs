@@ -60,3 +60,43 @@ async fn released(node: Arc<Node>, claimed: Claimed) {
         Err(_) => tracing::warn!(%hostname, "an endpoint was not released in time"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use adit_authority::Claimed;
+    use adit_domain::id::EndpointId;
+    use adit_domain::{EndpointKind, Epoch, Hostname};
+
+    use super::Releases;
+    use crate::builder::Builder;
+    use crate::limits::RELEASES_IN_FLIGHT_MAX;
+    use crate::stub::Stub;
+
+    fn claimed(n: usize) -> Claimed {
+        let hostname = Hostname::parse(&format!("n{n}.example")).unwrap();
+        let (endpoint, kind, epoch) = (EndpointId::new(), EndpointKind::Http, Epoch(1));
+        Claimed { endpoint, hostname, kind, epoch, port: None }
+    }
+
+    #[tokio::test]
+    async fn the_directory_is_told_of_so_many_at_once_and_of_more_when_it_has_answered() {
+        const MAX: usize = RELEASES_IN_FLIGHT_MAX;
+        for (given_back, told) in [(MAX - 1, MAX - 1), (MAX, MAX), (MAX + 1, MAX)] {
+            let directory = Arc::new(Stub::default());
+            let (node, _trigger) =
+                Builder::new(directory.clone(), Arc::new(Stub::default())).build().into_node();
+            let mut releases = Releases::default();
+            releases.start(&node, (0..given_back).map(claimed).collect());
+            releases.finish().await;
+            assert_eq!(directory.released.load(Ordering::SeqCst), told);
+            releases.start(&node, vec![claimed(given_back)]);
+            releases.finish().await;
+            assert_eq!(directory.released.load(Ordering::SeqCst), told + 1);
+        }
+    }
+}

@@ -15,7 +15,9 @@ use tokio::time::{Instant, sleep};
 use super::{failed, watch};
 use crate::builder::Builder;
 use crate::hold::Holds;
-use crate::limits::{PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_HEALTHY_EVERY, PROBES_FAILED_MAX};
+use crate::limits::{
+    MEMBERS_MAX, PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_HEALTHY_EVERY, PROBES_AT_ONCE, PROBES_FAILED_MAX,
+};
 use crate::manner::Manner;
 use crate::node::Node;
 use crate::pool::Pool;
@@ -39,8 +41,13 @@ struct Upstream {
 }
 
 fn claimed() -> Claimed {
-    let hostname = Hostname::parse("one.example").unwrap();
-    let endpoint = EndpointId::from_bytes([1; 16]);
+    claimed_as(1)
+}
+
+/// One of several endpoints.
+fn claimed_as(number: u8) -> Claimed {
+    let hostname = Hostname::parse(&format!("n{number}.example")).unwrap();
+    let endpoint = EndpointId::from_bytes([number; 16]);
     Claimed { endpoint, hostname, kind: EndpointKind::Http, epoch: Epoch(1), port: None }
 }
 
@@ -53,6 +60,10 @@ fn node() -> (Arc<Node>, Trigger) {
 }
 
 fn join(node: &Arc<Node>) -> Upstream {
+    join_at(node, &claimed())
+}
+
+fn join_at(node: &Arc<Node>, claimed: &Claimed) -> Upstream {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
     let (session, control, driver) = adit_mux::serve(ours, &node.mux);
     let (mut incoming, of_agent, agents_driver) = adit_mux::connect(theirs, &node.mux);
@@ -70,11 +81,11 @@ fn join(node: &Arc<Node>) -> Upstream {
         commands,
         pool: Pool::new(Arc::default()),
         meter: Arc::default(),
-        hold: Holds::new(Instant::now()).enter(&claimed().hostname, &tenant),
+        hold: Holds::new(Instant::now()).enter(&claimed.hostname, &tenant),
         share: EndpointShare::new(tenant),
         manner: Manner::default(),
     });
-    node.routes.bind(&claimed(), Arc::clone(&tunnel)).unwrap();
+    node.routes.bind(claimed, Arc::clone(&tunnel)).unwrap();
     let (does, asked) = (Arc::new(AtomicUsize::new(TAKES)), Arc::new(AtomicUsize::new(0)));
     let (doing, asking) = (Arc::clone(&does), Arc::clone(&asked));
     drop(tasks.spawn("upstream", async move {
@@ -188,4 +199,24 @@ async fn a_probe_that_is_cut_leaves_nobody_out() {
     assert!(!is_up(&node, &a));
     node.agent_tasks.join_all(Duration::ZERO).await;
     assert!(is_up(&node, &a));
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_many_are_probed_at_once_and_the_others_after_them() {
+    const MAX: usize = PROBES_AT_ONCE;
+    for members in [MAX - 1, MAX, MAX + 1] {
+        let (node, _trigger) = node();
+        // Pools of a size that may be.
+        let pools = u8::try_from(members.div_ceil(MEMBERS_MAX) + 1).unwrap();
+        let upstreams: Vec<_> =
+            (1..=pools).cycle().take(members).map(|pool| join_at(&node, &claimed_as(pool))).collect();
+        let does = |what| upstreams.iter().for_each(|upstream| upstream.does.store(what, Ordering::SeqCst));
+        let asked = || upstreams.iter().map(|upstream| upstream.asked.load(Ordering::SeqCst)).sum::<usize>();
+        does(SAYS_NOTHING);
+        sleep(SLACK).await;
+        assert_eq!(asked(), members.min(MAX));
+        does(TAKES);
+        sleep(PROBE_DEADLINE).await;
+        assert!(asked() >= members, "{}", asked());
+    }
 }

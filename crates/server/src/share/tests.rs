@@ -11,8 +11,9 @@ use adit_wire::capability::Capability;
 
 use super::{EndpointShare, Entry, Refused, Shares};
 use crate::limits::{
-    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, EXCHANGE_BYTES_MIN, IDLE_MAX,
-    REFUSALS_PER_ARRIVAL, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX, STREAM_BYTES_MAX,
+    CONNECTIONS_PER_TENANT_MAX, CONNECTIONS_REFUSED_PER_TENANT_MAX, DATAGRAM_BYTES_PER_TENANT_MAX,
+    EXCHANGE_BYTES_MIN, IDLE_MAX, REFUSALS_PER_ARRIVAL, REQUESTS_PER_ENDPOINT_MAX, REQUESTS_PER_TENANT_MAX,
+    STREAM_BYTES_MAX,
 };
 use crate::places::NoPlace;
 use crate::stub::capability;
@@ -196,4 +197,18 @@ fn shares_of_tenants_that_left_are_forgotten() {
         shares.of(&with(WIDEST));
     }
     assert!(shares.tenants.lock().unwrap().len() <= 2);
+}
+
+#[test]
+fn datagrams_of_so_many_bytes_wait_for_a_tenant_and_another_does_not_notice() {
+    let shares = shares();
+    let tenant = shares.of(&with(WIDEST));
+    let [one, other] = [(); 2].map(|()| EndpointShare::new(Arc::clone(&tenant)));
+    let held = one.datagram_bytes().take_some(DATAGRAM_BYTES_PER_TENANT_MAX - 1).unwrap();
+    let last = other.datagram_bytes().take_some(1).unwrap();
+    assert_eq!(other.datagram_bytes().take_some(1).map(drop), Err(NoPlace));
+    let neighbour = EndpointShare::new(shares.of(&with(WIDEST)));
+    assert!(neighbour.datagram_bytes().take_some(DATAGRAM_BYTES_PER_TENANT_MAX).is_ok());
+    drop((held, last));
+    assert_eq!(one.datagram_bytes().take_some(DATAGRAM_BYTES_PER_TENANT_MAX + 1).map(drop), Err(NoPlace));
 }

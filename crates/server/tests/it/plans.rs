@@ -7,7 +7,8 @@ use std::time::Duration;
 use adit_domain::id::TenantId;
 use adit_domain::{Epoch, PlanLimits};
 use adit_mux::{Answer, Config, Stream};
-use adit_wire::control::{BindRefusal, Frame};
+use adit_server::limits::BINDS_PER_SESSION_MAX;
+use adit_wire::control::{BindRefusal, Frame, Unbind, UnbindReason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -318,4 +319,25 @@ async fn a_tenant_serves_so_many_endpoints_over_all_its_sessions() {
 
     let mut other = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
     other.bind("other.localhost").await;
+}
+
+/// Whatever the tenant bought.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_binds_so_many_endpoints() {
+    let node = TestNode::start();
+    node.authority.sell(PlanLimits { endpoints_max: 1_000, ..LIMITS });
+    let identity = Identity::of(&node, TenantId::new());
+    let mut agent = TestAgent::connect(&node, &identity).await;
+    let mut last = agent.bind("n1.localhost").await;
+    for n in 2..=BINDS_PER_SESSION_MAX {
+        last = agent.bind(&format!("n{n}.localhost")).await;
+    }
+    let Frame::BindRefused(refused) = agent.ask("more.localhost", Epoch::NONE).await else { panic!("bound") };
+    assert_eq!(refused.reason, BindRefusal::LimitReached);
+    // Another session has its own, and one that is given back leaves its place.
+    TestAgent::connect(&node, &identity).await.bind("more.localhost").await;
+    let unbind = Unbind { endpoint: last.endpoint, epoch: last.epoch, reason: UnbindReason::AgentAsked };
+    agent.control.send(&Frame::Unbind(unbind)).await.unwrap();
+    assert!(matches!(agent.hear().await, Frame::Unbind(_)));
+    agent.bind("last.localhost").await;
 }

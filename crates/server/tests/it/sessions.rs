@@ -1,12 +1,15 @@
 //! Several sessions of one agent: which of them a request takes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adit_domain::UpstreamProtocol;
 use adit_domain::id::{InstanceId, TenantId};
+use adit_domain::{PlanLimits, Pooling, UpstreamProtocol};
 use adit_mux::limits::STREAMS_MAX;
 use adit_mux::{Answer, Arrival, Stream};
 use adit_process::tasks::Tasks;
+use adit_server::limits::{RESENDS_MAX, TUNNELS_PER_MEMBER_MAX};
 use adit_wire::control::{Bound, Frame};
 use adit_wire::preface::Status;
 use adit_wire::record::AbortCode;
@@ -16,6 +19,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::support::agent::{Identity, TestAgent, preface};
+use crate::support::authority::LIMITS;
 use crate::support::node::TestNode;
 use crate::support::visitor::Visitor;
 
@@ -211,4 +215,46 @@ async fn sessions_at_once_do_not_pass_the_limit_together() {
     let admitted = answers.iter().filter(|answer| answer.status == Status::Ok).count();
     assert_eq!(admitted, sessions_max);
     assert!(answers.iter().all(|answer| matches!(answer.status, Status::Ok | Status::Overloaded)));
+}
+
+/// An endpoint with so many sessions, each of which gives a request back until so many were given back.
+async fn give_back(node: &TestNode, sessions: usize, given_back: usize) -> Arc<AtomicUsize> {
+    let (asked, tenant, tasks) = (Arc::new(AtomicUsize::new(0)), TenantId::new(), Tasks::new("test agent"));
+    let mut member = (Identity::of(node, tenant), InstanceId::new());
+    for n in 1..=sessions {
+        let mut agent = TestAgent::connect_as(node, &member.0, member.1).await;
+        agent.pooling = Some(Pooling::default());
+        agent.bind(HOST).await;
+        if n % TUNNELS_PER_MEMBER_MAX == 0 {
+            member = (Identity::of(node, tenant), InstanceId::new());
+        }
+        let asked = Arc::clone(&asked);
+        drop(tasks.spawn("session", async move {
+            let TestAgent { mut incoming, control, .. } = agent;
+            while let Some(arrival) = incoming.next().await {
+                if asked.fetch_add(1, Ordering::SeqCst) < given_back {
+                    arrival.stream.abort(AbortCode::NotBound);
+                } else {
+                    answer(&mut dialled(Some(arrival)).await).await;
+                }
+            }
+            drop(control);
+        }));
+    }
+    asked
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_given_back_goes_out_again_so_often() {
+    let resends_max = usize::try_from(RESENDS_MAX).unwrap();
+    for (given_back, status) in [(resends_max - 1, 200), (resends_max, 200), (resends_max + 1, 502)] {
+        let node = TestNode::start();
+        node.authority.sell(PlanLimits { sessions_max: 100, ..LIMITS });
+        let asked = give_back(&node, resends_max + 2, given_back).await;
+        let response = within(async { asks(&node, "POST").await.response().await }).await;
+        assert_eq!(
+            (response.status(), asked.load(Ordering::SeqCst)),
+            (status, (given_back + 1).min(resends_max + 1))
+        );
+    }
 }

@@ -4,7 +4,8 @@ use adit_authority::UsageRow;
 use adit_domain::Carried;
 use adit_domain::id::{BootId, EndpointId, NodeId};
 
-use super::{Spool, SpoolError, rows_of, text_of};
+use super::{Spool, SpoolError, read, rows_of, text_of};
+use crate::limits::SPOOL_BYTES_MAX;
 
 fn row(requests: u64) -> UsageRow {
     let carried = Carried { requests, connections: 2, in_bytes: u64::MAX, out_bytes: 0 };
@@ -137,4 +138,22 @@ fn every_truncation_is_noticed() {
     assert_eq!(rows_of(&text), Some(rows));
     assert_eq!(rows_of(&text_of([].into_iter())), Some(Vec::new()));
     assert!((0..text.len()).all(|at| rows_of(&text[..at]).is_none()));
+}
+
+#[tokio::test]
+async fn a_file_of_so_many_bytes_is_read_and_no_longer_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("long.usage");
+    // One row, whose last number is long.
+    let short = text_of([row(1)].into_iter());
+    let (before, after) = short.split_at(short.find(" 0\nend").unwrap() + 1);
+    for (bytes, is_read) in
+        [(SPOOL_BYTES_MAX - 1, true), (SPOOL_BYTES_MAX, true), (SPOOL_BYTES_MAX + 1, false)]
+    {
+        let zeros = usize::try_from(bytes).unwrap() - short.len();
+        std::fs::write(&file, [before, &"0".repeat(zeros), after].concat()).unwrap();
+        let rows = read(&file).await;
+        assert_eq!(rows.as_ref().is_ok_and(|rows| rows.len() == 1), is_read, "{bytes}: {rows:?}");
+        assert_eq!(matches!(rows, Err(SpoolError::Damaged { .. })), !is_read, "{bytes}");
+    }
 }
