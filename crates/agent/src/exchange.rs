@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_api::capability::{self, CapabilityRequest, CapabilityResponse};
+use adit_api::capability::{self, CapabilityRequest, CapabilityResponse, NodeAddress};
 use adit_api::{Code, Problem};
 use adit_net::dial::DialError;
 use adit_net::tls::{self, HandshakeError, Roots, TlsConfigError};
@@ -132,8 +132,7 @@ fn grant(answer: CapabilityResponse, identity: &Identity, now: Instant) -> Resul
         .map_err(|_| ExchangeError::Answer("its capability is malformed"))?;
     let lifetime = Duration::from_secs(answer.expires_in);
     let expires = now.checked_add(lifetime).ok_or(ExchangeError::Answer("its capability never expires"))?;
-    let mut nodes = answer.nodes;
-    nodes.truncate(NODES_MAX);
+    let nodes = kept(answer.nodes);
     if nodes.is_empty() {
         return Err(ExchangeError::Answer("it names no node"));
     }
@@ -145,6 +144,12 @@ fn grant(answer: CapabilityResponse, identity: &Identity, now: Instant) -> Resul
         tls::agent_client(&roots, ALPN).map_err(ExchangeError::Roots)?
     };
     Ok(Grant { capability, lifetime, expires, nodes, tls })
+}
+
+/// The ones that come first are preferred.
+fn kept(mut nodes: Vec<NodeAddress>) -> Vec<NodeAddress> {
+    nodes.truncate(NODES_MAX);
+    nodes
 }
 
 impl ExchangeError {
@@ -203,6 +208,27 @@ fn refused(
         None => {
             let message = format!("{server} does not answer as Adit does (status {})", status.as_u16());
             Setback::new(Reason::Protocol, message).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_api::capability::NodeAddress;
+
+    use super::kept;
+    use crate::limits::NODES_MAX;
+
+    #[test]
+    fn so_many_nodes_are_kept_the_first_ones() {
+        for (named, stay) in
+            [(NODES_MAX - 1, NODES_MAX - 1), (NODES_MAX, NODES_MAX), (NODES_MAX + 1, NODES_MAX)]
+        {
+            let host = |n: usize| format!("n{n}.example");
+            let node = |n| NodeAddress { host: host(n), port: 443, sni: host(n) };
+            let hosts: Vec<_> =
+                kept((0..named).map(node).collect()).into_iter().map(|node| node.host).collect();
+            assert_eq!(hosts, (0..stay).map(host).collect::<Vec<_>>());
         }
     }
 }

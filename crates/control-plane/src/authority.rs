@@ -195,3 +195,20 @@ fn unavailable(error: impl Error) -> Unavailable {
     }
     Unavailable { reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+    use crate::limits::UPSTREAM_LABEL_BYTES_MAX;
+
+    #[test]
+    fn a_label_is_kept_as_far_as_there_is_room_and_never_half_a_character() {
+        const MAX: usize = UPSTREAM_LABEL_BYTES_MAX;
+        for (bytes, kept) in [(0, 0), (MAX - 1, MAX - 1), (MAX, MAX), (MAX + 1, MAX)] {
+            assert_eq!(shortened(&"a".repeat(bytes)).len(), kept);
+            let two_bytes_last = format!("{}ü", "a".repeat(bytes));
+            let whole = if bytes + 2 <= MAX { bytes + 2 } else { bytes.min(MAX) };
+            assert_eq!(shortened(&two_bytes_last).len(), whole);
+        }
+    }
+}

@@ -32,14 +32,15 @@ mod tests {
     use adit_domain::Hostname;
 
     use super::fresh;
+    use crate::limits::FRESH_NAMES;
 
     #[test]
     fn names_are_one_label_below_the_domain_and_all_different() {
         let domain = Hostname::parse("example.com").unwrap();
         let names: Vec<_> = (0..100).flat_map(|_| fresh(&domain).unwrap()).collect();
-        assert_eq!(names.len(), 300);
+        assert_eq!(names.len(), 100 * FRESH_NAMES);
         assert!(names.iter().all(|name| name.is_direct_child_of(&domain)));
         assert!(names.iter().all(|name| name.as_str().len() == "0123456789.example.com".len()));
-        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 300);
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), 100 * FRESH_NAMES);
     }
 }

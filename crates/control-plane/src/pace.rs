@@ -44,3 +44,44 @@ impl ExchangePaces {
         self.keys.take(key_hash::hash(key).0, now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::Instant;
+
+    use super::ExchangePaces;
+    use crate::limits::{EXCHANGE_PLACES_MAX, EXCHANGES_PER_ADDRESS_BURST, EXCHANGES_PER_KEY_BURST};
+
+    fn address(n: usize) -> IpAddr {
+        Ipv4Addr::from_bits(u32::try_from(n).unwrap()).into()
+    }
+
+    fn key(n: usize) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&n.to_be_bytes());
+        hash
+    }
+
+    #[test]
+    fn the_exchanges_of_so_many_addresses_and_keys_are_counted() {
+        const MAX: usize = EXCHANGE_PLACES_MAX;
+        for (places, is_counted) in [(MAX - 1, true), (MAX, true), (MAX + 1, false)] {
+            let (paces, now) = (ExchangePaces::default(), Instant::now());
+            for n in 1..places {
+                assert!(paces.addresses.take(address(n), now).is_ok(), "{n}");
+                assert!(paces.keys.take(key(n), now).is_ok(), "{n}");
+            }
+            for n in 0..EXCHANGES_PER_ADDRESS_BURST {
+                assert!(paces.addresses.take(address(0), now).is_ok(), "{n}");
+            }
+            for n in 0..EXCHANGES_PER_KEY_BURST {
+                assert!(paces.keys.take(key(0), now).is_ok(), "{n}");
+            }
+            assert_eq!(paces.addresses.take(address(0), now).is_err(), is_counted, "{places}");
+            assert_eq!(paces.keys.take(key(0), now).is_err(), is_counted, "{places}");
+        }
+    }
+}

@@ -144,7 +144,11 @@ mod tests {
     use tokio::time::Instant;
 
     use super::Flood;
-    use crate::limits::{H2_POINTS_MAX, H2_POINTS_PER_ANSWER, H2_POINTS_PER_S, H2_RESET_POINTS};
+    use crate::limits::{
+        H2_CONTINUATION_POINTS, H2_IDLE_TALK_POINTS, H2_OTHER_FRAME_POINTS, H2_PING_POINTS, H2_POINTS_MAX,
+        H2_POINTS_PER_ANSWER, H2_POINTS_PER_REQUEST, H2_POINTS_PER_S, H2_RESET_POINTS,
+        H2_RESPONSE_HEAD_POINTS, H2_SETTINGS_POINTS, H2_WINDOW_UPDATE_POINTS,
+    };
 
     const RESET: &[u8] = b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08";
     const ANSWER: &[u8] = b"\0\0\x01\0\0\0\0\0\x01a";
@@ -170,6 +174,43 @@ mod tests {
         assert_eq!(resets(&mut flood, later + Duration::from_millis(999)), 0);
         let much_later = later + Duration::from_hours(1);
         assert_eq!(resets(&mut flood, much_later), H2_POINTS_MAX / H2_RESET_POINTS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_costs_its_points_and_the_last_one_that_is_paid_for_is_taken() {
+        let now = Instant::now();
+        let rows: [(&[u8], u32); 7] = [
+            (b"\0\0\x08\x06\0\0\0\0\0aaaaaaaa", H2_PING_POINTS),
+            (b"\0\0\0\x04\0\0\0\0\0", H2_SETTINGS_POINTS),
+            (RESET, H2_RESET_POINTS),
+            (b"\0\0\0\x09\0\0\0\0\x01", H2_CONTINUATION_POINTS),
+            (b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01", H2_WINDOW_UPDATE_POINTS),
+            (b"\0\0\0\0\0\0\0\0\x01", H2_IDLE_TALK_POINTS),
+            (b"\0\0\x05\x02\0\0\0\0\x03\0\0\0\0\x01", H2_OTHER_FRAME_POINTS),
+        ];
+        for (frame, points) in rows {
+            let mut flood = Flood::of_server(now);
+            assert!(flood.read(PREFACE, now));
+            for n in 0..H2_POINTS_MAX / points {
+                assert!(flood.read(frame, now), "{frame:?} {n}");
+            }
+            assert!(!flood.read(frame, now), "{frame:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_upstream_pays_for_heads_and_each_request_brings_it_two() {
+        const HEAD: &[u8] = b"\0\0\x01\x01\x04\0\0\0\x01\x88";
+        const ASKS: &[u8] = b"\0\0\0\x01\x05\0\0\0\x01";
+        let now = Instant::now();
+        let heads = |flood: &mut Flood| (0..100).take_while(|_| flood.read(HEAD, now)).count();
+        let in_all = usize::try_from(H2_POINTS_MAX / H2_RESPONSE_HEAD_POINTS).unwrap_or_default();
+        let of_one = usize::try_from(H2_POINTS_PER_REQUEST / H2_RESPONSE_HEAD_POINTS).unwrap_or_default();
+        let mut flood = Flood::of_client(now);
+        flood.wrote(PREFACE);
+        assert_eq!(heads(&mut flood), in_all);
+        flood.wrote(ASKS);
+        assert_eq!((heads(&mut flood), of_one), (2, 2));
     }
 
     #[tokio::test(start_paused = true)]

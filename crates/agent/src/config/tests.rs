@@ -7,6 +7,7 @@ use adit_domain::{ApiKey, Secret};
 use tempfile::TempDir;
 
 use super::{Config, ConfigError, Environment, Flags, Source, add_authtoken};
+use crate::limits::CONFIG_BYTES_MAX;
 use crate::private_file;
 
 struct Fixture {
@@ -148,4 +149,17 @@ fn adding_a_key_leaves_alone_what_it_does_not_understand() {
     let fixture = Fixture::new("server = \n");
     assert!(add_authtoken(&fixture.path(), &ApiKey::generate().unwrap()).is_err());
     assert_eq!(fs::read_to_string(fixture.path()).unwrap(), "server = \n");
+}
+
+#[test]
+fn a_file_of_so_many_bytes_is_read_and_no_longer_one() {
+    for (bytes, is_read) in
+        [(CONFIG_BYTES_MAX - 1, true), (CONFIG_BYTES_MAX, true), (CONFIG_BYTES_MAX + 1, false)]
+    {
+        let remark = "#".repeat(usize::try_from(bytes).unwrap());
+        let fixture = Fixture::new(&remark);
+        assert_eq!(fixture.load().is_ok(), is_read, "{bytes}");
+        let key = ApiKey::generate().unwrap();
+        assert_eq!(add_authtoken(&fixture.path(), &key).is_ok(), is_read, "{bytes}");
+    }
 }

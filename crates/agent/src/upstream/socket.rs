@@ -182,6 +182,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use std::future::poll_fn;
+    use std::io::ErrorKind;
     use std::sync::Mutex;
     use std::task::Poll;
 
@@ -190,6 +191,7 @@ mod tests {
     use tokio::net::UdpSocket;
 
     use super::{UpstreamSocket, Word};
+    use crate::limits::{DATAGRAM_RESENT_BYTES_MAX, FLOW_ERRORS_MAX};
 
     async fn send<H: Fn(Word)>(socket: &mut UpstreamSocket<H>, datagram: &[u8]) {
         poll_fn(|cx| socket.poll_send(cx, datagram)).await;
@@ -218,16 +220,21 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_upstream_that_is_only_at_the_other_address_of_localhost_gets_the_first_datagram_too() {
-        let (upstream, port) = loop {
+    /// An upstream at the second address of localhost, and its port.
+    async fn only_at_the_other_address() -> (UdpSocket, u16) {
+        loop {
             let upstream = UdpSocket::bind("[::1]:0").await.unwrap();
             let port = upstream.local_addr().unwrap().port();
             // Nobody may be at the first address.
             if UdpSocket::bind(("127.0.0.1", port)).await.is_ok() {
-                break (upstream, port);
+                return (upstream, port);
             }
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_is_only_at_the_other_address_of_localhost_gets_the_first_datagram_too() {
+        let (upstream, port) = only_at_the_other_address().await;
         let words = Mutex::new(Vec::new());
         let tell = |word| words.lock().unwrap().push(word);
         let mut socket = UpstreamSocket::connect("localhost", port, tell).await.unwrap();
@@ -260,5 +267,47 @@ mod tests {
         let (bytes, from) = upstream.recv_from(&mut room).await.unwrap();
         upstream.send_to(&room[..bytes], from).await.unwrap();
         assert_eq!(receive(&mut socket).await, b"found");
+    }
+
+    /// What the upstream hears first, whose first address nobody has, of a question of so many bytes and another one.
+    async fn heard_elsewhere(bytes: usize) -> Vec<u8> {
+        let (upstream, port) = only_at_the_other_address().await;
+        let mut socket = UpstreamSocket::connect("localhost", port, |_| {}).await.unwrap();
+        send(&mut socket, &vec![7; bytes]).await;
+        poll_fn(|cx| {
+            assert!(socket.poll_recv(cx, &mut Vec::new()).is_pending());
+            let went_on = socket.others.is_empty() && !socket.owes;
+            if went_on { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        send(&mut socket, b"next").await;
+        let mut room = vec![0; DATAGRAM_BYTES_MAX];
+        let (read, _) = upstream.recv_from(&mut room).await.unwrap();
+        room.truncate(read);
+        room
+    }
+
+    #[tokio::test]
+    async fn a_datagram_of_so_many_bytes_is_sent_to_another_address() {
+        for bytes in [DATAGRAM_RESENT_BYTES_MAX - 1, DATAGRAM_RESENT_BYTES_MAX] {
+            assert_eq!(heard_elsewhere(bytes).await.len(), bytes);
+        }
+        assert_eq!(heard_elsewhere(DATAGRAM_RESENT_BYTES_MAX + 1).await, b"next");
+    }
+
+    #[tokio::test]
+    async fn so_many_errors_in_a_row_end_a_flow() {
+        let upstream = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = upstream.local_addr().unwrap().port();
+        let mut socket = UpstreamSocket::connect("127.0.0.1", port, |_| {}).await.unwrap();
+        let mut fails = |kind: ErrorKind| socket.failed(kind.into()).is_err();
+        for n in 1..FLOW_ERRORS_MAX {
+            assert!(!fails(ErrorKind::OutOfMemory), "{n}");
+            assert!(!fails(ErrorKind::ConnectionRefused), "refusals do not count");
+        }
+        assert!(fails(ErrorKind::OutOfMemory));
+        assert!(fails(ErrorKind::OutOfMemory));
+        socket.answered();
+        assert!(socket.failed(ErrorKind::OutOfMemory.into()).is_ok());
     }
 }

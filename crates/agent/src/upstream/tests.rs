@@ -4,6 +4,7 @@ use adit_domain::UpstreamProtocol;
 
 use super::{HostHeader, HttpVersion, Upstream, UpstreamError};
 use crate::host_port::HostPortError;
+use crate::limits::{HOST_BYTES_MAX, LABEL_BYTES_MAX};
 
 #[test]
 fn what_people_write() {
@@ -126,9 +127,10 @@ fn labels_are_bounded_and_distinct() {
         // "http://" and ":80" are 10 bytes.
         Upstream::parse(&format!("http://{}{end}:80", "a".repeat(length - 10 - end.len()))).unwrap().label()
     };
-    assert_eq!(named(63, "").len(), 63);
-    assert_eq!(named(64, ""), format!("http://{}:80", "a".repeat(54)));
-    assert_eq!(named(65, "").len(), 64);
+    assert_eq!(named(LABEL_BYTES_MAX - 1, "").len(), LABEL_BYTES_MAX - 1);
+    assert_eq!(named(LABEL_BYTES_MAX, ""), format!("http://{}:80", "a".repeat(LABEL_BYTES_MAX - 10)));
+    assert_eq!(named(LABEL_BYTES_MAX + 1, "").len(), LABEL_BYTES_MAX);
+    assert!(named(LABEL_BYTES_MAX + 1, "").contains('~'));
     assert_ne!(named(200, "x"), named(200, "y"));
     assert_eq!(Upstream::parse("3000").unwrap().label(), Upstream::parse("localhost:3000").unwrap().label());
 }
@@ -165,4 +167,12 @@ fn the_host_that_is_sent() {
     for wrong in ["", "a b", "app:", "app:0", "http://app", "a/b"] {
         assert!(HostHeader::parse(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_host_has_so_many_bytes() {
+    let parsed = |bytes: usize| Upstream::parse(&format!("{}:80", "a".repeat(bytes)));
+    assert!(parsed(HOST_BYTES_MAX - 1).is_ok());
+    assert_eq!(parsed(HOST_BYTES_MAX).unwrap().host().len(), HOST_BYTES_MAX);
+    assert!(parsed(HOST_BYTES_MAX + 1).is_err());
 }

@@ -1,5 +1,6 @@
 //! Several connections, one agent.
 
+use adit_agent::limits::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX};
 use adit_domain::{Balance, Epoch, Pooling, Sticky};
 use adit_wire::control::{DrainReason, Frame, GoodbyeReason, Unbind, UnbindReason};
 use adit_wire::preface::Status;
@@ -250,5 +251,28 @@ async fn how_an_address_is_shared_is_said_with_every_bind() {
     for flags in [["--balance", "least"], ["--sticky", "cookie"]] {
         let ended = home.run(&["http", "3000", flags[0], flags[1]], "").await;
         assert_eq!(ended.code, Some(2), "without a pool there is nothing to share: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
+async fn an_agent_holds_so_many_connections_and_no_more() {
+    for (flags, wanted) in [
+        (vec![], CONNECTIONS_DEFAULT),
+        (vec!["--connections".to_owned(), (CONNECTIONS_MAX - 1).to_string()], CONNECTIONS_MAX - 1),
+        (vec!["--connections".to_owned(), CONNECTIONS_MAX.to_string()], CONNECTIONS_MAX),
+    ] {
+        // Those of the one before may still be in the queue of its server.
+        let server = FakeServer::start().await;
+        let home = Home::of(&server);
+        let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+        let mut program = home.start(&[&["http", "3000", "--json"], &flags[..]].concat());
+        let _online = server.online(1).await;
+        let event = program.event_at_last("connections").await;
+        assert_eq!(event["wanted"].as_u64(), u64::try_from(wanted).ok());
+    }
+    let home = Home::new();
+    for number in [0, CONNECTIONS_MAX + 1] {
+        let ended = home.run(&["http", "3000", "--connections", &number.to_string()], "").await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
     }
 }

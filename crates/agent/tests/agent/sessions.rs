@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adit_agent::limits::{DRAINING_SESSIONS_MAX, EXCHANGE_BODY_BYTES_MAX};
 use adit_api::Code;
 use adit_domain::Epoch;
 use adit_wire::control::{DrainReason, Frame, GoodbyeReason};
@@ -125,4 +126,53 @@ async fn a_live_session_asks_for_a_fresh_capability_and_uses_it() {
     let knock = server.knock().await;
     assert_eq!(knock.preface.capability.as_bytes(), fresh.as_bytes());
     assert_eq!(server.exchanges().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_of_the_api_has_so_many_bytes() {
+    for bytes in [EXCHANGE_BODY_BYTES_MAX - 1, EXCHANGE_BODY_BYTES_MAX] {
+        let server = FakeServer::start().await;
+        let home = Home::of(&server);
+        server.answer_next(ApiAnswer::Padded(bytes));
+        let mut program = home.http("3000", &[]);
+        let _online = server.online(1).await;
+        program.event_at_last("url_assigned").await;
+    }
+    let server = FakeServer::start().await;
+    let home = Home::of(&server);
+    server.answer_next(ApiAnswer::Padded(EXCHANGE_BODY_BYTES_MAX + 1));
+    let mut program = home.http("3000", &[]);
+    let event = program.event_at_last("disconnected").await;
+    assert!(event["message"].as_str().unwrap().contains("too long"), "{event}");
+}
+
+#[tokio::test]
+async fn so_many_sessions_drain_beside_the_live_one_and_the_oldest_is_cut() {
+    let server = FakeServer::start().await;
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let home = Home::of(&server);
+    let mut program = home.http(&upstream.local_addr().unwrap().to_string(), &[]);
+    let mut draining = Vec::new();
+    for _ in 0..=DRAINING_SESSIONS_MAX {
+        let (session, _, bound) = server.online(2).await;
+        program.event_at_last("url_assigned").await;
+        let visitor = session.visitor(&bound).await;
+        let (service, _) = upstream.accept().await.unwrap();
+        session.send(Frame::Drain { reason: DrainReason::NodeLeaves, deadline_ms: 60_000 }).await;
+        program.event_at_last("disconnected").await;
+        draining.push((session, visitor, service));
+    }
+    let _live = server.online(2).await;
+    program.event_at_last("url_assigned").await;
+    let mut draining = draining.into_iter();
+    let (oldest, mut cut, _service) = draining.next().unwrap();
+    oldest.gone().await;
+    assert!(cut.read_to_end(&mut Vec::new()).await.is_err());
+    for (_session, mut visitor, mut service) in draining {
+        service.write_all(b"still here").await.unwrap();
+        service.shutdown().await.unwrap();
+        let mut text = String::new();
+        visitor.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "still here");
+    }
 }

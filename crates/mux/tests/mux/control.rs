@@ -26,6 +26,12 @@ fn bind(request: u32) -> Frame {
     })
 }
 
+fn encoded(frame: &Frame) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode(frame, &mut bytes).unwrap();
+    bytes
+}
+
 #[tokio::test]
 async fn frames_pass_both_ways_in_order() {
     let mut pair = pair();
@@ -135,6 +141,12 @@ async fn closing_waits_for_the_window_of_the_control_stream() {
     while tokio::time::timeout(limits::CONTROL_SEND_DEADLINE / 100, control.send(&bind(sent))).await.is_ok() {
         sent += 1;
     }
+    let bytes = usize::try_from(sent).unwrap() * encoded(&bind(0)).len();
+    let held = limits::CONTROL_UNSENT_BYTES_MAX + limits::CONTROL_QUEUE_FRAMES * encoded(&bind(0)).len();
+    // yamux lets so much go at first; a frame more may be on its way between two of them.
+    let window = 256 << 10;
+    let frame = encoded(&bind(0)).len();
+    assert!((window + held..=window + held + 2 * frame).contains(&bytes), "{bytes} of {}", window + held);
     session.close("enough");
     raw.send(WINDOW, 0, CONTROL, 1 << 20, &[]).await;
     for request in 0..sent {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use adit_domain::access::{Action, Actor, Permit, Resource, authorize};
 use adit_domain::id::{BootId, EndpointId, InstanceId, NodeId, TenantId};
 use adit_domain::{Carried, Timestamp};
+use adit_store::limits::LIST_ROWS_MAX;
 use adit_store::{Name, Reported, StoreError};
 
 use crate::fixture::{Fixture, NOW, Tenant, hostname, issue, manage, on_both_engines};
@@ -15,6 +16,7 @@ on_both_engines![
     nobody_sees_another_tenants_usage,
     endpoints_that_do_not_exist_are_passed_over,
     old_hours_are_deleted,
+    a_listing_has_so_many_rows_the_newest,
 ];
 
 const HOUR: u32 = 498_673;
@@ -131,4 +133,24 @@ async fn old_hours_are_deleted(fixture: Fixture) {
     usage.report(&rows).await.unwrap();
     assert_eq!(usage.prune(hour(HOUR).plus(Duration::from_mins(59))).await.unwrap(), 1);
     assert_eq!(usage.by_hour(&read(tenant.id), hour(0)).await.unwrap().len(), 2);
+}
+
+async fn a_listing_has_so_many_rows_the_newest(fixture: Fixture) {
+    let tenant = fixture.tenant("acme").await;
+    let endpoint = endpoint(&fixture, tenant, "shop").await;
+    let (usage, node, boot) = (fixture.store.usage(), NodeId::new(), BootId::new());
+    let rows: Vec<_> = (0..=LIST_ROWS_MAX)
+        .map(|n| Reported { node, boot, endpoint, hour: HOUR + n, carried: carried(1, 0, 0, 0) })
+        .collect();
+    usage.report(&rows).await.unwrap();
+    let newest = hour(HOUR + LIST_ROWS_MAX);
+    for (rows, listed) in [
+        (LIST_ROWS_MAX - 1, LIST_ROWS_MAX - 1),
+        (LIST_ROWS_MAX, LIST_ROWS_MAX),
+        (LIST_ROWS_MAX + 1, LIST_ROWS_MAX),
+    ] {
+        let since = hour(HOUR + LIST_ROWS_MAX + 1 - rows);
+        let list = usage.by_hour(&read(tenant.id), since).await.unwrap();
+        assert_eq!((list.len(), list[0].hour), (listed as usize, newest));
+    }
 }

@@ -22,6 +22,7 @@ mod own;
 mod pieces;
 mod slow_readers;
 mod upgrades;
+mod windows;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -29,6 +29,8 @@ pub enum ApiAnswer {
     Problem(Code, Option<u32>),
     /// Something that is not Adit's.
     Foreign(u16),
+    /// Yes, in so many bytes.
+    Padded(usize),
 }
 
 /// What the API was asked.
@@ -62,7 +64,8 @@ async fn answer(
     let request: CapabilityRequest = serde_json::from_slice(&body).unwrap();
     let scripted = script.answers.lock().unwrap().pop_front();
     let response = match scripted {
-        None => yes(&request, &script),
+        None => yes(&request, &script, 0),
+        Some(ApiAnswer::Padded(bytes)) => yes(&request, &script, bytes),
         Some(ApiAnswer::Foreign(status)) => {
             Response::builder().status(status).body(Full::from("<html>")).unwrap()
         }
@@ -72,7 +75,7 @@ async fn answer(
     Ok(response)
 }
 
-fn yes(request: &CapabilityRequest, script: &Script) -> Response<Full<Bytes>> {
+fn yes(request: &CapabilityRequest, script: &Script, bytes_min: usize) -> Response<Full<Bytes>> {
     let agent = AgentPublicKey::from_hex(&request.agent_public_key).unwrap();
     let lifetime: Duration = *script.lifetime.lock().unwrap();
     let body = CapabilityResponse {
@@ -85,7 +88,9 @@ fn yes(request: &CapabilityRequest, script: &Script) -> Response<Full<Bytes>> {
         }],
         trust_roots: Vec::new(),
     };
-    Response::new(Full::from(serde_json::to_vec(&body).unwrap()))
+    let mut text = serde_json::to_vec(&body).unwrap();
+    text.resize(text.len().max(bytes_min), b' ');
+    Response::new(Full::from(text))
 }
 
 fn no(code: Code, retry_after: Option<u32>) -> Response<Full<Bytes>> {

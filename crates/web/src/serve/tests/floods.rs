@@ -17,11 +17,13 @@ use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
 use super::super::ServeError;
-use super::frames::{GET, PREFACE, SETTINGS, frame, get, open, until_frame};
+use super::frames::{GET, PREFACE, SETTINGS, frame, get, next_frame, open, until_frame};
 use super::http2::{connect, request, serve, status};
 use super::{echo, fixed};
 use crate::body::BodyError;
-use crate::limits::{H2_FAULTY_STREAMS_MAX, H2_POINTS_MAX, H2_RESET_POINTS, H2_STREAMS_MAX, WRITE_STALL};
+use crate::limits::{
+    H2_FAULTY_STREAMS_MAX, H2_PENDING_RESETS_MAX, H2_POINTS_MAX, H2_RESET_POINTS, H2_STREAMS_MAX, WRITE_STALL,
+};
 use crate::service::{HttpService, boxed};
 
 /// Sends what `next` makes of 0, 1, 2… until the connection takes no more; says how many there were, and what came back.
@@ -202,5 +204,39 @@ async fn a_slow_reader_that_takes_something_now_and_then_is_served() {
         while taken < 8192 * round {
             taken += until_frame(&mut io, 0, 1).await.len();
         }
+    }
+}
+
+/// All in one piece, so that none is accepted before the last has come.
+#[tokio::test]
+async fn so_many_streams_may_be_reset_before_they_are_accepted() {
+    for (resets, goes_on) in
+        [(H2_PENDING_RESETS_MAX - 1, true), (H2_PENDING_RESETS_MAX, true), (H2_PENDING_RESETS_MAX + 1, false)]
+    {
+        let (mut io, _served) = serve(echo());
+        open(&mut io).await;
+        let resets = u32::try_from(resets).unwrap();
+        let streams = (0..resets).map(|n| 2 * n + 1);
+        let flood: Vec<u8> =
+            streams.flat_map(|stream| [get(stream), frame(3, 0, stream, &[0, 0, 0, 8])].concat()).collect();
+        io.write_all(&flood).await.unwrap();
+        let last = 2 * resets + 1;
+        let _ = io.write_all(&get(last)).await;
+        let goaway = 7;
+        let answered = async {
+            loop {
+                let (kind, stream, body) = next_frame(&mut io).await;
+                match (kind, stream) {
+                    (1, stream) if stream == last => break true,
+                    (kind, _) if kind == goaway => {
+                        // ENHANCE_YOUR_CALM (RFC 9113 section 7)
+                        assert_eq!(body.get(4..8), Some(&[0, 0, 0, 11][..]));
+                        break false;
+                    }
+                    _ => {}
+                }
+            }
+        };
+        assert_eq!(answered.await, goes_on, "{resets}");
     }
 }
