@@ -1,5 +1,6 @@
 //! The rules that the compiler does not hold. Each is a pure function over the tree; each says why it is there.
 
+mod bounds;
 mod cycles;
 mod documents;
 mod externals;
@@ -25,7 +26,7 @@ use crate::tidy::tree::{Finding, Tree, Weight};
 type Rule = (&'static str, fn(&Tree) -> Vec<Finding>);
 
 /// Every rule there is.
-const RULES: [Rule; 21] = [
+const RULES: [Rule; 22] = [
     ("crate floors", floors::check),
     ("owned dependencies", externals::owners),
     ("dependencies that a crate must never reach", externals::reach),
@@ -45,6 +46,7 @@ const RULES: [Rule; 21] = [
     ("no machine paths", traces::machine_paths),
     ("no registry hosts", traces::registry_hosts),
     ("limits page", limits_page::check),
+    ("limits in tests", bounds::check),
     ("links", documents::links),
     ("index of design notes", documents::index),
 ];

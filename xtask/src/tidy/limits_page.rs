@@ -14,7 +14,7 @@ Everything that Adit holds has a bound. These are the constants, crate by crate;
 ";
 
 /// Bounds of tests and tools are nobody's promise.
-const NOT_SHIPPED: [&str; 4] = ["bench", "e2e", "testkit", "xtask"];
+pub const NOT_SHIPPED: [&str; 4] = ["bench", "e2e", "testkit", "xtask"];
 
 /// A bound: its name, its value as people read it, and what it bounds.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ struct Bound {
     name: String,
     value: String,
     about: String,
+    /// Not a time.
+    is_number: bool,
 }
 
 /// Finds a page that is not what the sources say.
@@ -47,7 +49,7 @@ fn section(name: &str, bounds: Vec<Bound>) -> String {
     }
     let rows: Vec<String> = bounds
         .into_iter()
-        .map(|Bound { name, value, about }| format!("| `{name}` | {value} | {about} |"))
+        .map(|Bound { name, value, about, .. }| format!("| `{name}` | {value} | {about} |"))
         .collect();
     let rows = rows.join("\n");
     format!("\n## {name}\n\n| constant | value | what it bounds |\n| --- | --- | --- |\n{rows}\n")
@@ -78,14 +80,20 @@ fn bounds(source: &str) -> Vec<Bound> {
     found
 }
 
+/// The names of those that are numbers of things or bytes, in order.
+pub fn numbers(source: &str) -> Vec<String> {
+    bounds(source).into_iter().filter(|bound| bound.is_number).map(|bound| bound.name).collect()
+}
+
 /// `NAME: TYPE = VALUE;` with the first paragraph of its docs; `None` for what is no declaration.
 fn bound(declaration: &str, docs: &[&str]) -> Option<Bound> {
     let (declaration, _) = declaration.split_once(';')?;
     let (left, value) = declaration.split_once('=')?;
-    let (name, _) = left.split_once(':')?;
+    let (name, kind) = left.split_once(':')?;
     let paragraph: Vec<&str> = docs.iter().copied().take_while(|line| !line.is_empty()).collect();
     let about = unlinked(&paragraph.join(" ")).replace('|', "\\|");
-    Some(Bound { name: name.trim().to_owned(), value: readable(value.trim()), about })
+    let is_number = !kind.contains("Duration");
+    Some(Bound { name: name.trim().to_owned(), value: readable(value.trim()), about, is_number })
 }
 
 /// Docs without rustdoc's links to items: of a linked name in backquotes, the name in backquotes stays.
@@ -176,6 +184,7 @@ const PRIVATE: u8 = 1;
             name: name.into(),
             value: value.into(),
             about: about.into(),
+            is_number: name != "IDLE",
         };
         let expected = [
             bound(

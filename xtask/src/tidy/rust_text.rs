@@ -124,6 +124,17 @@ pub fn without_tests(code: &str) -> String {
     out
 }
 
+/// The items behind `#[cfg(test)]` alone.
+pub fn only_tests(code: &str) -> String {
+    let items = code.split("#[cfg(test)]").skip(1);
+    items.map(|rest| rest.get(..item(rest)).unwrap_or_default()).collect()
+}
+
+/// Whether this name stands in the code, as a whole.
+pub fn names(code: &str, name: &str) -> bool {
+    code.split(|c| !is_word(c)).any(|word| word == name)
+}
+
 /// The length of the item that starts here: to its `;`, or to the brace that closes its first.
 fn item(rest: &str) -> usize {
     let mut depth = 0_usize;
