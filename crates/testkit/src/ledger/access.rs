@@ -61,16 +61,20 @@ struct Record(BTreeMap<String, String>);
 type Streams<'a> = BTreeMap<&'a str, Vec<char>>;
 
 impl AccessLogs {
-    /// Reads the node's log.
-    pub fn read_node(&mut self, log: &str) {
+    /// Reads the node's log; of what was asked under a name, that of the endpoints of `marks`. Others may be flooded.
+    pub fn read_node(&mut self, marks: &[char], log: &str) {
         self.is_incomplete |= log.contains(LOST);
-        let records = self.records(log, &["id", "outcome", "out_bytes", "in_bytes"]);
+        let names: Vec<_> = marks.iter().map(|mark| format!(" hostname={mark}.")).collect();
+        let counts = |fields: &str| {
+            !fields.contains(" hostname=") || names.iter().any(|name| fields.contains(name.as_str()))
+        };
+        let records = self.records(log, &["id", "outcome", "out_bytes", "in_bytes"], counts);
         self.requests.extend(records);
     }
 
     /// Reads the log of the agent of `mark`.
     pub fn read_agent(&mut self, mark: char, log: &str) {
-        let records = self.records(log, &["stream", "outcome", "out_bytes", "in_bytes"]);
+        let records = self.records(log, &["stream", "outcome", "out_bytes", "in_bytes"], |_| true);
         self.streams.extend(records.into_iter().map(|record| (mark, record)));
     }
 
@@ -113,10 +117,12 @@ impl AccessLogs {
         found
     }
 
-    fn records(&mut self, log: &str, needed: &[&str]) -> Vec<Record> {
+    fn records(&mut self, log: &str, needed: &[&str], counts: impl Fn(&str) -> bool) -> Vec<Record> {
         let mut records = Vec::new();
         for line in log.lines() {
-            let Some((_, fields)) = line.split_once(RECORD) else { continue };
+            let Some((_, fields)) = line.split_once(RECORD).filter(|(_, fields)| counts(fields)) else {
+                continue;
+            };
             let pairs = fields.split(' ').filter_map(|field| field.split_once('='));
             let record = Record(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
             if needed.iter().all(|name| record.0.contains_key(*name)) {

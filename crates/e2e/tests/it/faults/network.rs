@@ -90,7 +90,7 @@ async fn an_agent_vanishes_behind_a_dead_line() -> Result<()> {
         // Both agents have as many.
         let dead = (taken - lost) / 2;
         let since = place.lose(Lost::Both, "all packets are lost, and the agent vanishes")?;
-        place.faulty.program().kill().await?;
+        place.kill_agent().await?;
         let mut said = || place.stack.program().log().matches("agent disconnected").count();
         until("the server gives the sessions up", BOUNDS.told_within, || ready(said() == lost + dead))
             .await?;

@@ -284,7 +284,7 @@ impl Place {
         // The last lines are on their way.
         let agree = until("the access logs agree", EVENT_WITHIN, || {
             let mut logs = AccessLogs::default();
-            logs.read_node(&self.stack.logs());
+            logs.read_node(&['a', 'b'], &self.stack.logs());
             logs.read_agent('a', &self.agents_log('a'));
             logs.read_agent('b', &self.agents_log('b'));
             disagree = logs.violations(books);

@@ -36,7 +36,7 @@ const STREAM: &str = "2026 DEBUG adit::access: stream=id-7 outcome=cut by=node i
 
 fn logs(node: &str, agent: &str) -> AccessLogs {
     let mut logs = AccessLogs::default();
-    logs.read_node(&format!("2026 INFO adit_server: agent connected\n{node}\n"));
+    logs.read_node(&['a', 'b'], &format!("2026 INFO adit_server: agent connected\n{node}\n"));
     logs.read_agent('a', &format!("2026 DEBUG adit: something\n{agent}\n"));
     logs
 }
@@ -113,10 +113,9 @@ fn what_nobody_asked_is_found() {
     let streams = format!("{STREAM}\n{}", STREAM.replace("id-7", "id-8"));
     found(&logs(&all, &streams), &books(|_| {}), "id-8 at /8/9/0 of a was never asked");
     // A name that nobody keeps books of.
-    fine(
-        &logs(&all.replace("a.localhost path=/8/", "newcomer.localhost path=/8/"), &streams),
-        &books(|_| {}),
-    );
+    let newcomer = all.replace("a.localhost path=/8/", "newcomer.localhost path=/8/");
+    fine(&logs(&newcomer, STREAM), &books(|_| {}));
+    assert_eq!(logs(&newcomer, STREAM).len(), [1, 1]);
     // It was asked under another one.
     let mut of_b = books(|_| {});
     of_b.requests.insert(8, Asked { mark: 'b', answer: None, delivered: Vec::new(), ..asked() });
