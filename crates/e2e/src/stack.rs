@@ -29,6 +29,8 @@ pub struct Options {
     pub ports: Option<PortSlot>,
     /// How many descriptors the server may have open.
     pub descriptors: Option<Descriptors>,
+    /// How many MiB of memory the server believes to have.
+    pub memory_max: Option<u64>,
     /// What the server logs.
     pub log: Option<&'static str>,
     /// Where its log goes, instead of into what [`Program::log`] returns.
@@ -265,6 +267,9 @@ async fn serve(data: &Path, options: &Options, ports: [u16; 2]) -> Result<(Progr
     }
     if options.is_unmetered {
         command.arg("--no-metering");
+    }
+    if let Some(mebibytes) = options.memory_max {
+        command.arg("--memory-max").arg(mebibytes.to_string());
     }
     if let Some(networks) = options.trusted_proxy {
         command.arg("--trusted-proxy").arg(networks);

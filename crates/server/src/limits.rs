@@ -148,6 +148,13 @@ pub const SHED_ABOVE_PERCENT: u64 = 85;
 /// Share at which it is taken again.
 pub const SHED_UNTIL_PERCENT: u64 = 75;
 
+/// What a connection holds at least, in bytes. Who has left has left as much free that the allocator may keep.
+pub const CONNECTION_BYTES_MIN: u64 = 16 * 1024;
+
+/// How much less counts as kept by the allocator for each byte that it takes nevertheless: were it of use, it would take
+/// none.
+pub const GROWTH_WEIGHT: u64 = 4;
+
 /// Agent sessions that may use one capability at a time: as many as an agent may hold, again as many that it has lost and
 /// this side has not noticed yet, and twice as many that drain.
 pub const SESSIONS_PER_CAPABILITY_MAX: usize = 32;

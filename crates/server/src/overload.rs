@@ -1,15 +1,18 @@
 //! Whether the node has room for new work: shed it before memory or descriptors run out, and carry what is there on.
 
+mod kept;
 mod proc;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use adit_mux::Budget;
 use adit_net::accept::Gate;
 use adit_process::shutdown::Shutdown;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::limits::{OVERLOAD_LOOK_INTERVAL, SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
+use kept::{Kept, held_bytes};
 pub(crate) use proc::Ceilings;
 use proc::Use;
 
@@ -43,16 +46,24 @@ impl Overload {
     }
 
     /// Looks at what is used until the node stops.
-    pub(crate) async fn watch(self: Arc<Self>, ceilings: Ceilings, gate: Gate, mut shutdown: Shutdown) {
+    pub(crate) async fn watch(
+        self: Arc<Self>,
+        ceilings: Ceilings,
+        gate: Gate,
+        streams: Budget,
+        mut shutdown: Shutdown,
+    ) {
         let mut ticks = interval(OVERLOAD_LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut kept = Kept::default();
         loop {
             tokio::select! {
                 () = shutdown.stopped() => return,
                 _ = ticks.tick() => {
-                    let used = Use::now();
+                    let open = gate.counts().open;
+                    let used = kept.look(Use::now(), held_bytes(open, &streams), ceilings);
                     self.look(used, ceilings);
-                    self.bound_connections(used, ceilings, gate.counts().open);
+                    self.bound_connections(used, ceilings, open);
                 }
             }
         }

@@ -25,7 +25,8 @@ pub(crate) struct Upkeep {
 impl Upkeep {
     /// Starts them. `after` is how far the directory's changes are known.
     pub(crate) fn begin(node: &Arc<Node>, ceilings: Ceilings, after: Sequence) -> Self {
-        let watching = Arc::clone(&node.overload).watch(ceilings, node.gate.clone(), node.shutdown.clone());
+        let (gate, streams) = (node.gate.clone(), node.mux.budget.clone());
+        let watching = Arc::clone(&node.overload).watch(ceilings, gate, streams, node.shutdown.clone());
         let spawn = &node.agent_tasks;
         let tasks = FuturesUnordered::from_iter([
             spawn.spawn("follow changes", follow::changes(Arc::clone(node), after)),

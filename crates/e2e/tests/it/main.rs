@@ -22,6 +22,7 @@ mod logs;
 mod metering;
 mod operator;
 mod overload;
+mod overload_memory;
 mod plans;
 mod pool;
 mod recovery;
