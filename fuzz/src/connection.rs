@@ -1,15 +1,19 @@
 //! Connections that a stranger feeds: whatever comes, they end, and nothing is invented.
 
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adit_mux::{Answer, Config, DatagramIo, Flow, FlowIdle};
+use adit_domain::Epoch;
+use adit_domain::id::{EndpointId, RequestId};
+use adit_mux::{Answer, Config, DatagramIo, Driver, Flow, FlowIdle, Session, Stream};
 use adit_net::hello::{self, ClientHello};
 use adit_net::limits::PROXY_HEADER_BYTES_MAX;
 use adit_net::proxy_protocol::{self, Progress};
 use adit_wire::limits::DATAGRAM_BYTES_MAX;
-use adit_wire::stream::StreamKind;
+use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
+use futures::future::join_all;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout};
@@ -139,16 +143,27 @@ pub fn mux_frames(data: &[u8]) {
     mux(&bytes);
 }
 
-/// A session with a peer that writes anything ends, on either side, and hands out only whole frames.
+/// What a node asks every agent for. yamux gives these streams the ids 2, 4 and 6.
+const ASKED: [StreamKind; 3] = [StreamKind::Tcp, StreamKind::Udp, StreamKind::Http];
+
+/// A session with a peer that writes anything ends, on either side, and hands out only whole frames. An agent is asked for
+/// streams before it writes.
 pub fn mux(data: &[u8]) {
     let Some((side, data)) = data.split_first() else { return };
     let config = Config::default();
     let (ours, theirs) = pipe();
     run(async {
         if side % 2 == 0 {
-            let (_session, mut control, driver) = adit_mux::serve(ours, &config);
+            let (session, mut control, driver) = adit_mux::serve(ours, &config);
+            let mut driver = pin!(Driver::run(driver));
+            let streams = tokio::select! {
+                streams = asked(&session) => streams,
+                _ = &mut driver => panic!("a session ends before its peer says a word"),
+            };
             let hearing = async { while control.recv().await.is_ok() {} };
-            tokio::join!(driver.run(), hearing, stranger(theirs, data));
+            let answered =
+                join_all(streams.into_iter().map(|(kind, stream)| answered(kind, stream, data.len())));
+            tokio::join!(driver, hearing, answered, stranger(theirs, data));
         } else {
             let (mut incoming, _control, driver) = adit_mux::connect(ours, &config);
             let taking = async {
@@ -165,6 +180,39 @@ pub fn mux(data: &[u8]) {
             tokio::join!(driver.run(), taking, stranger(theirs, data));
         }
     });
+}
+
+async fn asked(session: &Session) -> Vec<(StreamKind, Stream)> {
+    let mut streams = Vec::new();
+    for kind in ASKED {
+        let header = StreamHeader {
+            version: STREAM_HEADER_VERSION,
+            kind,
+            flags: 0,
+            endpoint: EndpointId::from_bytes([1; 16]),
+            epoch: Epoch(7),
+            request: RequestId::from_bytes([2; 16]),
+            visitor: ([192, 0, 2, 1], 4321).into(),
+        };
+        streams.push((kind, session.open(&header).await.expect("there is room")));
+    }
+    streams
+}
+
+/// Takes what the agent says on a stream: an answer first, and no more bytes than it has sent.
+async fn answered(kind: StreamKind, mut stream: Stream, sent: usize) {
+    if kind == StreamKind::Udp {
+        Flow::new(stream, Silent).run(FlowIdle::of(PATIENCE / 60)).await;
+        return;
+    }
+    drop(stream.write_all(b"early").await);
+    let answer = stream.answer().await;
+    let mut bytes = Vec::new();
+    let read = stream.read_to_end(&mut bytes).await;
+    assert!(bytes.len() <= sent, "{} bytes of {sent}", bytes.len());
+    let is_dialled = answer == Ok(Answer::Dialled);
+    assert!(is_dialled || (bytes.is_empty() && read.is_err()), "{read:?} after {answer:?}");
+    drop(stream.shutdown().await);
 }
 
 /// An upstream that never answers a datagram.

@@ -4,10 +4,13 @@ use std::convert::Infallible;
 
 use adit_web::hygiene::{self, Forwarded};
 use adit_web::limits::{ClientLimits, ServeLimits};
+use adit_web::upgrade::Handshake;
 use adit_web::{RequestAuthority, body, client, serve};
-use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::header::{HeaderName, LOCATION};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 
 use crate::connection::{pipe, run, stranger};
 use crate::relay;
@@ -61,6 +64,52 @@ pub fn headers(data: &[u8]) {
         one_length(response.headers());
         assert!(!response.headers().contains_key("adit-error"), "the upstream speaks in our name");
     }
+}
+
+/// Where an upstream sends a visitor. The input is the host that the upstream was sent and, in the next line, its `Location`:
+/// that stays as it is, or is the same place at the host that the visitor asked for.
+pub fn location(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Some((upstream, location)) = text.split_once('\n') else { return };
+    let (Ok(upstream), Ok(location)) = (upstream.parse::<Authority>(), HeaderValue::from_str(location))
+    else {
+        return;
+    };
+    let visitor = forwarded(RequestAuthority::parse("app.example:8443").expect("an authority"));
+    let mut headers = HeaderMap::from_iter([(LOCATION, location.clone())]);
+    hygiene::location(&mut headers, &upstream, &visitor);
+    let fields: Vec<_> = headers.get_all(LOCATION).iter().collect();
+    let [moved] = fields[..] else { panic!("{fields:?}") };
+    if *moved != location {
+        let (old, new) = (location.as_bytes(), moved.as_bytes());
+        let path = new.strip_prefix(b"https://app.example:8443").expect("the host of the visitor");
+        assert!(old.ends_with(path) && matches!(path.first(), None | Some(b'/' | b'?' | b'#')), "{moved:?}");
+        assert!(!path.contains(&b'\r') && !path.contains(&b'\n'));
+    }
+}
+
+/// A handshake for WebSocket that a node makes, and an upstream that does not know its key: whatever it answers, the visitor
+/// takes none for a connection. The input is a status, and fields of the request and of the answer, one in a line.
+pub fn websocket(data: &[u8]) {
+    let [high, low, data @ ..] = data else { return };
+    let fields = data.split(|byte| *byte == b'\n').take(64).filter_map(field).collect::<Vec<_>>();
+    let mut request = Request::connect("https://app.example/chat").body(()).expect("a request");
+    request.headers_mut().extend(fields.iter().cloned());
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    Handshake::begin(&mut request).expect("it is carried");
+    assert_eq!(request.method(), Method::GET);
+    let of =
+        |name: &str| request.headers().get_all(name).iter().map(HeaderValue::as_bytes).collect::<Vec<_>>();
+    assert_eq!((of("upgrade"), of("connection")), (vec![&b"websocket"[..]], vec![&b"upgrade"[..]]));
+    assert_eq!(of("sec-websocket-key").len(), 1);
+    let handshake = request.extensions().get::<Handshake>().expect("a handshake").clone();
+    let Ok(status) = StatusCode::from_u16(u16::from_be_bytes([*high, *low])) else { return };
+    let mut answer = Response::new(());
+    *answer.status_mut() = status;
+    answer.headers_mut().extend(fields);
+    let settled = handshake.settle(&mut answer);
+    let is_connection = status == StatusCode::SWITCHING_PROTOCOLS || status.is_success();
+    assert_eq!((settled.is_err(), answer.status()), (is_connection, status));
 }
 
 /// A request goes on only with an authority that `web` has read from it.

@@ -3,15 +3,19 @@
 #![forbid(unsafe_code)]
 
 mod connection;
+mod exchange;
 mod http;
 mod http2;
+mod node;
 mod nouns;
 mod relay;
 mod wire;
 
 pub use connection::{hello, mux, mux_frames, proxy};
-pub use http::{authority, headers, upstream, visitor};
+pub use exchange::{certificates, exchange};
+pub use http::{authority, headers, location, upstream, visitor, websocket};
 pub use http2::{frames, upstream_http2, visitor_http2};
+pub use node::{sticky, usage};
 pub use nouns::{addresses, api_key, config, hostname};
 pub use wire::{agent_preface, capability, control, record, server_preface, stream_header};
 

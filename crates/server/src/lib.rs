@@ -14,6 +14,8 @@ mod choice;
 mod clock;
 mod flows;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod handshakes;
 mod health;
 mod hold;

@@ -17,3 +17,5 @@ pub(crate) use count::Count;
 pub(crate) use keeping::Keeping;
 pub(crate) use meter::{Meter, Meters};
 pub use spool::SpoolError;
+#[cfg(feature = "fuzzing")]
+pub(crate) use spool::written_again;

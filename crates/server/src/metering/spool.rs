@@ -217,6 +217,12 @@ fn rows_of(text: &str) -> Option<Vec<UsageRow>> {
     (counted == rows.len()).then_some(rows)
 }
 
+/// Reads a file and writes it again, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn written_again(text: &str) -> Option<String> {
+    rows_of(text).map(|rows| text_of(rows.into_iter()))
+}
+
 fn row_of(line: &str) -> Option<UsageRow> {
     let mut words = line.split(' ');
     let mut word = || words.next();
