@@ -9,10 +9,11 @@ use adit_authority::{
     RequestedName, Sequence, Unavailable,
 };
 use adit_domain::id::{ApiKeyId, CapabilityId, EndpointId, InstanceId, TenantId};
-use adit_domain::{EndpointKind, Epoch, Hostname, Plan, Rights};
+use adit_domain::{EndpointKind, Epoch, Hostname, Plan, PlanLimits, Rights};
 use adit_wire::capability::{AgentPublicKey, Capability, MintKey, Scope, SignedCapability};
 use tokio::time::sleep;
 
+use crate::bounds::IDLE_S_MAX;
 use crate::clocks::WallClock;
 use crate::fuse::Fuse;
 use crate::planted::Planted;
@@ -86,7 +87,7 @@ impl Authority {
             agent_public_key: agent,
             scope: Scope::Tenant,
             rights: Rights::AGENT,
-            limits: Plan::default().limits(),
+            limits: PlanLimits { idle_s_max: IDLE_S_MAX, ..Plan::default().limits() },
             issued_at,
             expires_at: issued_at.plus(LIFE),
             revision: 0,
