@@ -12,6 +12,9 @@ pub struct Slowdown {
     pub noise: Duration,
 }
 
+/// The pace of whoever measures, as long as answers are faster.
+const ASKED_EVERY: Duration = Duration::from_millis(20);
+
 /// Whether the middle one of the answers during a fault took longer than it may; the usual is the slower of two times, before the
 /// fault and after it, so that a machine that becomes busier is not taken for the fault.
 #[must_use]
@@ -24,10 +27,18 @@ pub fn slowed(usual: [&[Duration]; 2], during: &[Duration], may: Slowdown) -> Op
     (during > most).then(|| format!("the median is {during:?}, and usually {usual:?}"))
 }
 
+/// How long it takes who asks at any moment: whoever waits for an answer asks nothing meanwhile, so a slow answer stands for all
+/// those that would have been asked, one in each [`ASKED_EVERY`].
 fn median(times: &[Duration]) -> Option<Duration> {
     let mut times = times.to_vec();
     times.sort_unstable();
-    times.get(times.len() / 2).copied()
+    let lasted = |time: &Duration| (*time).max(ASKED_EVERY);
+    let half = times.iter().map(lasted).sum::<Duration>() / 2;
+    let mut passed = Duration::ZERO;
+    times.into_iter().find(|time| {
+        passed += lasted(time);
+        passed > half
+    })
 }
 
 /// Whether the slowest hundredth became slower than it may.
@@ -60,10 +71,15 @@ mod tests {
 
     #[test]
     fn a_neighbour_who_is_slowed_is_found() {
-        let (before, after) = (millis([9, 10, 60_000]), millis([1, 2, 3]));
+        let (before, after) = (millis([9, 10, 11]), millis([1, 2, 3]));
         assert_eq!((median(&before), median(&[])), (Some(Duration::from_millis(10)), None));
         let usual = [before.as_slice(), &after];
-        assert_eq!(slowed(usual, &millis([1, 17, 60_000]), MAY), None);
+        assert_eq!(slowed(usual, &millis([1, 17, 18]), MAY), None);
+        // A hundred answers in two seconds, and then some in as many or less.
+        let stutters = millis(std::iter::repeat_n(5, 100).chain([500; 3]));
+        assert_eq!(slowed(usual, &stutters, MAY), None);
+        let slow = millis(std::iter::repeat_n(5, 100).chain([500; 4]));
+        assert!(slowed(usual, &slow, MAY).is_some());
         let found = slowed(usual, &millis([1, 18, 18]), MAY);
         assert_eq!(found.as_deref(), Some("the median is 18ms, and usually 10ms"));
         // A machine that is busier afterwards was so before.
