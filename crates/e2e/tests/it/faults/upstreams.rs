@@ -91,6 +91,8 @@ async fn an_upstream_that_says_nothing_is_left_with_its_visitor() -> Result<()> 
     let host = scene.visitor.http_authority();
     stream.write_all(format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n").as_bytes()).await?;
     within("the upstream is asked", NOTICED_WITHIN, telling.wait_for(|told| *told == "asked")).await??;
+    // Reset: who only ends its side still gets its answer.
+    stream.set_zero_linger()?;
     drop(stream);
     within("the upstream is told", NOTICED_WITHIN, telling.wait_for(|told| *told == "left")).await??;
     Ok(())
