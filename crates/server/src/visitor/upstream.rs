@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use adit_domain::id::RequestId;
-use adit_mux::{Answer, OpenError, Stream, StreamError};
+use adit_mux::{Answer, Grant, OpenError, Stream, StreamError};
 use adit_process::tasks::Tasks;
 use adit_web::Body;
 use adit_web::client::{self, Sender};
@@ -64,9 +64,7 @@ impl Upstream {
         begin: Begin,
         (visitor, request): (SocketAddr, RequestId),
     ) -> Result<Self, Failure> {
-        let (tunnel, mut stream) = opened(route, choice, &route.header(request, visitor)).await?;
-        let memory = tunnel.manner.speaks_http2().then(|| tunnel.share.memory(HTTP2_UPSTREAM_BYTES));
-        let memory = memory.transpose().map_err(|NoPlace| Failure::unopened(OpenError::Full, &tunnel))?;
+        let (tunnel, (mut stream, memory)) = opened(route, choice, &route.header(request, visitor)).await?;
         if begin == Begin::Dialled {
             let answered = timeout(UPSTREAM_CONNECT_DEADLINE, stream.answer()).await;
             match answered.map_err(|_| Failure::undialled(&tunnel))? {
@@ -175,18 +173,18 @@ impl Upstream {
     }
 }
 
-/// A new stream, over one of the tunnels that `choice` leaves. Where none is left to be opened, an idle connection gives
-/// its stream up.
+/// A new stream with its memory, over one of the tunnels that `choice` leaves. Where nothing is left for it, an idle
+/// connection gives up its own.
 async fn opened(
     route: &Route,
     choice: &mut Choice,
     header: &StreamHeader,
-) -> Result<(Arc<Tunnel>, Stream), Failure> {
+) -> Result<(Arc<Tunnel>, (Stream, Option<Grant>)), Failure> {
     let mut give_up = None;
     loop {
         let full = match route.pick(choice) {
-            Ok(tunnel) => match tunnel.session.open(header).await {
-                Ok(stream) => return Ok((tunnel, stream)),
+            Ok(tunnel) => match open(&tunnel, header).await {
+                Ok(opened) => return Ok((tunnel, opened)),
                 Err(OpenError::Full) => Failure::unopened(OpenError::Full, &tunnel),
                 Err(error) => return Err(Failure::unopened(error, &tunnel)),
             },
@@ -201,4 +199,11 @@ async fn opened(
         // It is closed by its own task, and told to the agent.
         sleep(IDLE_GIVES_WAY_LOOK).await;
     }
+}
+
+/// A stream, and memory for what HTTP holds of its connection for as long as that is there.
+async fn open(tunnel: &Tunnel, header: &StreamHeader) -> Result<(Stream, Option<Grant>), OpenError> {
+    let memory = tunnel.manner.speaks_http2().then(|| tunnel.share.memory(HTTP2_UPSTREAM_BYTES));
+    let memory = memory.transpose().map_err(|NoPlace| OpenError::Full)?;
+    Ok((tunnel.session.open(header).await?, memory))
 }

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use adit_domain::UpstreamProtocol;
 use adit_domain::id::TenantId;
 use adit_mux::{Answer, Budget, Config, Stream};
 use adit_server::limits::EXCHANGE_BYTES_MIN;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use crate::support::agent::{Identity, TestAgent};
@@ -71,4 +73,31 @@ async fn tenants_that_open_all_streams_they_can_leave_some_to_the_next() {
     // Now it is the node that is full, and nobody's endpoint.
     let late = Tenant::new(&node, "late").await;
     assert_eq!(late.refused(&node).await, (503, Some("ADIT-3003".to_owned())));
+}
+
+/// What an HTTP/2 upstream says of itself, and a response without a body to the first request (RFC 9113, section 6).
+const H2_ANSWER: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_http2_connection_gives_its_memory_to_a_request_that_needs_a_fresh_one() {
+    // Alone a tenant has half: room for one connection to the upstream with its request, and not for a second one.
+    let budget = Budget::new(2 * 800 * 1024);
+    let node = TestNode::start_with(Config { budget, ..Config::default() });
+    let host = "one.localhost".to_owned();
+    let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    agent.protocol = UpstreamProtocol::H2c;
+    agent.bind(&host).await;
+    let mut tenant = Tenant { host, agent, visitors: Vec::new(), streams: Vec::new() };
+
+    let mut visitor = Visitor::connect(node.http).await;
+    visitor.send(&format!("GET / HTTP/1.1\r\nhost: {}\r\n\r\n", tenant.host)).await;
+    let arrival = timeout(Duration::from_mins(1), tenant.agent.incoming.next()).await;
+    let mut idle = arrival.expect("nothing arrived").unwrap().stream;
+    idle.send_answer(Answer::Dialled).await.unwrap();
+    idle.write_all(H2_ANSWER).await.unwrap();
+    idle.flush().await.unwrap();
+    assert_eq!(visitor.response().await.status(), 200);
+
+    tenant.holds_one(&node).await;
+    assert_eq!(tenant.refused(&node).await.0, 503);
 }
