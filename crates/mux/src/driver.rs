@@ -25,7 +25,7 @@ use crate::{
     credit::CreditPipe,
     gather::Gather,
     heartbeat::{Beat, Heartbeat},
-    limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE},
+    limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE, LINGER},
     link::Link,
     register::{CONTROL_STREAM, CREDIT_STREAM},
     session::OpenRequest,
@@ -110,6 +110,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
     /// Moves bytes until the session ends, and says why it did. By then everybody who waited on it has been woken.
     pub async fn run(mut self) -> CloseReason {
         let reason = poll_fn(|cx| self.poll(cx)).await;
+        let is_in_order = matches!(reason, CloseReason::Asked(_));
         self.shared.close(reason);
         let Self { shared, connection, link, control, credit, side, teardown, .. } = self;
         // Only dropping yamux's connection wakes whoever is parked in it; its own `poll_close` would not.
@@ -118,6 +119,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         let sent = timeout(CLOSE_DEADLINE, poll_fn(|cx| link.poll_shutdown(cx))).await;
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("connection ended before all was sent");
+        } else if is_in_order {
+            let _ = timeout(LINGER, poll_fn(|cx| link.poll_outlast(cx))).await;
         }
         drop(teardown);
         shared.reason()
@@ -127,6 +130,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         let bell = self.bell.answer(cx);
         let ring = &mut Context::from_waker(&bell);
         self.shared.register_driver(&bell);
+        // Looked at before the round, which then moves all that was written before the word was given.
+        let asked = self.shared.asked_to_close();
         if let Err(reason) = self.advance(ring) {
             // What arrived together with the end comes before the end.
             let _ = self.control.read(ring);
@@ -135,11 +140,17 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         if self.gather.is_waiting() {
             self.bell.give_a_turn(cx);
         }
-        let Some(why) = self.shared.asked_to_close() else { return Poll::Pending };
+        let Some(why) = asked else { return Poll::Pending };
         let deadline = self.leaving.get_or_insert_with(|| Box::pin(sleep(CLOSE_DEADLINE)));
         let is_late = deadline.as_mut().poll(ring).is_ready();
-        if is_late || (self.control.is_drained() && self.link.is_flushed()) {
+        let is_flushed = self.control.is_drained() && self.link.is_flushed();
+        // What yamux could not hand over in this round may be with it still.
+        let has_refused = self.link.take_refused();
+        if is_late || (is_flushed && !has_refused) {
             return Poll::Ready(CloseReason::Asked(why));
+        }
+        if is_flushed {
+            bell.wake_by_ref();
         }
         Poll::Pending
     }

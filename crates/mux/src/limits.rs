@@ -133,6 +133,10 @@ pub const CONTROL_SEND_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a closing connection may take to send what is queued.
 pub const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
+/// How long a connection that we have closed in order waits for the peer to close it, too. A socket that is closed while the
+/// peer still sends resets the connection, and with it what the peer has not read yet.
+pub const LINGER: Duration = Duration::from_millis(500);
+
 /// How long the remaining direction of a half-closed stream may be silent.
 pub const HALF_CLOSED_IDLE: Duration = Duration::from_mins(1);
 

@@ -31,6 +31,9 @@ use crate::{
 mod frames;
 mod unsent;
 
+/// Read at once of what nobody needs.
+const SCRAP_BYTES: usize = 4_096;
+
 /// A handle on the connection. yamux holds one and the driver another; both are polled by the same task, so the lock
 /// is never contended.
 #[derive(Debug)]
@@ -44,6 +47,8 @@ struct Wire<T> {
     shared: Arc<Shared>,
     unsent: Unsent,
     needs_flush: bool,
+    /// There was no room for something of yamux's.
+    has_refused: bool,
     bytes_received: u64,
     bytes_sent: u64,
     inbound: Frames,
@@ -67,6 +72,7 @@ impl<T> Link<T> {
             shared,
             unsent: Unsent::default(),
             needs_flush: false,
+            has_refused: false,
             bytes_received: 0,
             bytes_sent: 0,
             inbound: Frames::default(),
@@ -103,6 +109,11 @@ impl<T> Link<T> {
         lock(&self.wire).unsent.rest().len()
     }
 
+    /// Whether yamux was told to wait since this was asked last.
+    pub(crate) fn take_refused(&self) -> bool {
+        std::mem::take(&mut lock(&self.wire).has_refused)
+    }
+
     /// Whether nothing is left to send.
     pub(crate) fn is_flushed(&self) -> bool {
         let wire = lock(&self.wire);
@@ -121,6 +132,19 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Link<T> {
         let wire = &mut *lock(&self.wire);
         ready!(wire.poll_drain(cx))?;
         Pin::new(&mut wire.io).poll_shutdown(cx)
+    }
+
+    /// Throws away what still comes, until the peer has ended its direction, too.
+    pub(crate) fn poll_outlast(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let wire = &mut *lock(&self.wire);
+        let mut scrap = [0; SCRAP_BYTES];
+        loop {
+            let mut read = ReadBuf::new(&mut scrap);
+            let polled = ready!(Pin::new(&mut wire.io).poll_read(cx, &mut read));
+            if polled.is_err() || read.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
@@ -153,6 +177,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
             let drained = self.poll_drain(cx)?;
             if drained.is_pending() && !self.unsent.has_room_for(bytes.len()) {
                 self.shared.line.set_blocked(true);
+                self.has_refused = true;
                 return Poll::Pending;
             }
         }

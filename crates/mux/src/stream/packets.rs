@@ -34,6 +34,9 @@ impl Packets {
             let next = match Pin::new(&mut *raw).poll_next(cx) {
                 Poll::Pending if severed => return Poll::Ready(false),
                 Poll::Pending if seat.is_some_and(Seat::is_severed) => continue,
+                // The connection ended between two looks of yamux at it. It fails then, and not once more, before it has
+                // given out what it holds.
+                Poll::Ready(Some(Err(_))) => ready!(Pin::new(&mut *raw).poll_next(cx)),
                 next => ready!(next),
             };
             let Some(Ok(packet)) = next else { return Poll::Ready(false) };

@@ -18,6 +18,7 @@ mod floods;
 mod gate;
 mod heartbeat;
 mod kit;
+mod leaving;
 mod neighbours;
 mod opening;
 mod pumping;
