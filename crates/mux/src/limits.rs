@@ -96,6 +96,13 @@ pub const FRAMES_PER_TLS_RECORD_SHARED: usize = 2;
 pub const RECORD_DATA_BYTES_SHARED: usize =
     TLS_RECORD_BYTES / FRAMES_PER_TLS_RECORD_SHARED - FRAME_HEADER_BYTES - RECORD_HEADER_BYTES;
 
+/// Records that are read at once from a socket while its stream is the only busy one and has the credit for them: as many as
+/// gather for one write to the connection.
+pub const RECORDS_READ_ALONE: usize = COALESCED_BYTES_MAX / TLS_RECORD_BYTES;
+
+/// Frames of a stream that are passed on to a socket in one write.
+pub const FRAMES_PASSED_ON_MAX: usize = 4;
+
 /// Header of a record.
 pub const RECORD_HEADER_BYTES: usize = 4;
 

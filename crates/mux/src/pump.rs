@@ -4,7 +4,7 @@ mod blocked;
 
 use std::{
     future::{Future, poll_fn},
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
@@ -19,7 +19,7 @@ use tokio::{
 
 pub use self::blocked::Blocked;
 use crate::{
-    limits::{HALF_CLOSED_IDLE, SOCKET_STALL},
+    limits::{FRAMES_PASSED_ON_MAX, HALF_CLOSED_IDLE, SOCKET_STALL},
     stream::{FromIoError, Stream, StreamError},
 };
 
@@ -224,7 +224,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
         while self.to_io == Way::Open {
             match self.stream.poll_data(cx) {
                 Poll::Ready(Ok(true)) => {
-                    let polled = Pin::new(&mut *self.io).poll_write(cx, self.stream.data());
+                    self.stream.look_ahead(cx);
+                    let mut slices = [IoSlice::new(&[]); FRAMES_PASSED_ON_MAX];
+                    let filled = self.stream.slices(&mut slices);
+                    let slices = slices.get(..filled).unwrap_or_default();
+                    let polled = Pin::new(&mut *self.io).poll_write_vectored(cx, slices);
                     let written = ready!(self.took(polled));
                     self.wrote(written);
                 }

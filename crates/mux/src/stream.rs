@@ -18,18 +18,25 @@ use adit_wire::{
 use futures::AsyncWrite as _;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 
+pub use datagram_io::DatagramIo;
+pub(crate) use error::FromIoError;
 pub use error::StreamError;
 pub(crate) use packets::{Block, Packets};
 
 use crate::{
+    limits::FRAMES_PASSED_ON_MAX,
     shared::Seat,
     stream::{
-        inbound::{Carries, Inbound},
+        carries::Carries,
+        inbound::Inbound,
         outbound::{Outbound, Phase},
         window::Window,
     },
 };
 
+mod ahead;
+mod carries;
+mod datagram_io;
 mod error;
 mod inbound;
 mod outbound;
@@ -213,6 +220,16 @@ impl Stream {
         self.inbound.data()
     }
 
+    /// [`Stream::data`] and what has arrived behind it.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; FRAMES_PASSED_ON_MAX]) -> usize {
+        self.inbound.slices(slices)
+    }
+
+    /// Looks for more data behind what there is.
+    pub(crate) fn look_ahead(&mut self, cx: &mut Context<'_>) {
+        self.inbound.look_ahead(cx, (&mut self.raw, &self.seat));
+    }
+
     pub(crate) fn consume_data(&mut self, bytes: usize) {
         self.inbound.consume(bytes);
     }
@@ -230,7 +247,7 @@ impl Stream {
         io: &mut I,
     ) -> Poll<Result<usize, FromIoError>> {
         ready!(self.poll_writable(cx)).map_err(FromIoError::Stream)?;
-        let bytes = ready!(self.outbound.poll_stage_from(cx, io)).map_err(FromIoError::Io)?;
+        let bytes = ready!(self.outbound.poll_stage_from(cx, (io, &self.seat))).map_err(FromIoError::Io)?;
         match self.poll_drain(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(FromIoError::Stream(error))),
             _ => Poll::Ready(Ok(bytes)),
@@ -290,30 +307,6 @@ impl Drop for Stream {
             let _ = Pin::new(&mut self.raw).poll_close(&mut Context::from_waker(Waker::noop()));
         }
     }
-}
-
-/// Where the datagrams of one flow come from and go to.
-pub trait DatagramIo {
-    /// Appends the next datagram for the stream to `datagram`, which is not empty; at most
-    /// [`DATAGRAM_BYTES_MAX`](adit_wire::limits::DATAGRAM_BYTES_MAX) bytes. It is asked for one when all before it are on
-    /// their way.
-    ///
-    /// # Errors
-    /// None will come any more.
-    fn poll_recv(&mut self, cx: &mut Context<'_>, datagram: &mut Vec<u8>) -> Poll<io::Result<()>>;
-
-    /// Sends a datagram of the stream, or drops it: UDP promises nothing. Called again with the same one while pending.
-    fn poll_send(&mut self, cx: &mut Context<'_>, datagram: &[u8]) -> Poll<()>;
-
-    /// The agent can send to its upstream. Told once.
-    fn reached(&mut self) {}
-}
-
-/// Which side failed while bytes were moved from one to the other.
-#[derive(Debug)]
-pub(crate) enum FromIoError {
-    Io(io::Error),
-    Stream(StreamError),
 }
 
 impl AsyncRead for Stream {

@@ -55,3 +55,10 @@ impl From<StreamError> for io::Error {
         Self::new(kind, error)
     }
 }
+
+/// Which side failed while bytes were moved from one to the other.
+#[derive(Debug)]
+pub(crate) enum FromIoError {
+    Io(io::Error),
+    Stream(StreamError),
+}

@@ -1,19 +1,24 @@
 //! The reading half of a stream: records taken apart.
 
-use std::task::{Context, Poll, Waker, ready};
+use std::{
+    io::IoSlice,
+    task::{Context, Poll, Waker, ready},
+};
 
 use adit_wire::{
     limits::EARLY_BYTES_MAX,
     record::{ABORT_BODY_LEN, RECORD_HEADER_LEN, RecordHeader, RecordKind, abort_code},
-    stream::{STREAM_HEADER_LEN, StreamKind},
+    stream::STREAM_HEADER_LEN,
 };
 use bytes::{Buf as _, BytesMut};
 
 use crate::{
-    limits::DATAGRAM_BYTES_KEPT,
+    limits::{DATAGRAM_BYTES_KEPT, FRAMES_PASSED_ON_MAX, RECORD_DATA_BYTES_SHARED},
     shared::Seat,
     stream::{
         Answer, StreamError,
+        ahead::Ahead,
+        carries::Carries,
         packets::{Block, Packets},
         window::Window,
     },
@@ -29,6 +34,8 @@ pub(crate) struct Inbound {
     expects: Expects,
     /// Data that came before our own answer; it is read first.
     early: BytesMut,
+    /// Data that comes before what `packets` has.
+    ahead: Ahead,
     /// What has arrived of the datagram that is being read.
     datagram: Vec<u8>,
     carries: Carries,
@@ -49,22 +56,6 @@ enum Next {
     WholeDatagram,
     AbortCode,
     Nothing(Result<(), StreamError>),
-}
-
-/// What a stream is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Carries {
-    Bytes,
-    Datagrams,
-}
-
-impl Carries {
-    pub(crate) const fn of(kind: StreamKind) -> Self {
-        match kind {
-            StreamKind::Udp => Self::Datagrams,
-            StreamKind::Http | StreamKind::Tcp | StreamKind::Tls => Self::Bytes,
-        }
-    }
 }
 
 /// Which records have their place now.
@@ -96,6 +87,7 @@ impl Inbound {
             next: Next::Header,
             expects,
             early: BytesMut::new(),
+            ahead: Ahead::default(),
             datagram: Vec::new(),
             carries: Carries::Bytes,
             window,
@@ -174,22 +166,68 @@ impl Inbound {
         cx: &mut Context<'_>,
         raw: Raw<'_>,
     ) -> Poll<Result<bool, StreamError>> {
-        if self.early.is_empty() { self.poll_arrived(cx, raw) } else { Poll::Ready(Ok(true)) }
+        if self.early.is_empty() && self.ahead.is_empty() {
+            return self.poll_arrived(cx, raw);
+        }
+        Poll::Ready(Ok(true))
     }
 
     /// Data that can be read without waiting, not always all of it.
     pub(crate) fn data(&self) -> &[u8] {
-        if self.early.is_empty() { self.arrived() } else { &self.early }
+        match (self.early.is_empty(), self.ahead.is_empty()) {
+            (false, _) => &self.early,
+            (true, false) => self.ahead.first(),
+            (true, true) => self.arrived(),
+        }
     }
 
-    /// Takes bytes from the front of [`Inbound::data`].
+    /// The same and what can be read without waiting behind it, in at most [`FRAMES_PASSED_ON_MAX`] pieces. Says how many
+    /// there are.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; FRAMES_PASSED_ON_MAX]) -> usize {
+        if !self.early.is_empty() {
+            slices[0] = IoSlice::new(&self.early);
+            return 1;
+        }
+        let ahead = self.ahead.slices(slices);
+        match slices.get_mut(ahead) {
+            Some(last) if !self.arrived().is_empty() => {
+                *last = IoSlice::new(self.arrived());
+                ahead.saturating_add(1)
+            }
+            _ => ahead,
+        }
+    }
+
+    /// Takes bytes from the front of [`Inbound::data`] and of what comes behind it.
     pub(crate) fn consume(&mut self, bytes: usize) {
         if self.early.is_empty() {
-            return self.consume_arrived(bytes);
+            let (taken, cost) = self.ahead.consume(bytes);
+            self.packets.owe(cost);
+            return self.consume_arrived(bytes.saturating_sub(taken));
         }
         self.early.advance(bytes.min(self.early.len()));
         if self.early.is_empty() {
             self.early = BytesMut::new();
+        }
+    }
+
+    /// Looks for more behind large [`Inbound::data`], without waiting for it.
+    pub(crate) fn look_ahead(&mut self, cx: &mut Context<'_>, mut raw: Raw<'_>) {
+        while self.early.is_empty() && !self.ahead.is_full() {
+            let bytes = self.arrived().len();
+            // A frame that ends within a record, or holds another one, is read in place; a small one has seldom a successor.
+            if bytes < RECORD_DATA_BYTES_SHARED || bytes != self.packets.rest().len() {
+                return;
+            }
+            if let Some(piece) = self.packets.take() {
+                self.ahead.push(piece);
+            }
+            self.pass_over(bytes);
+            while self.arrived().is_empty() && !matches!(self.next, Next::Nothing(_)) {
+                if self.poll_step(cx, &mut raw).is_pending() {
+                    return;
+                }
+            }
         }
     }
 
@@ -246,18 +284,23 @@ impl Inbound {
 
     fn consume_arrived(&mut self, bytes: usize) {
         let bytes = bytes.min(self.arrived().len());
+        self.pass_over(bytes);
+        self.packets.consume(bytes);
+    }
+
+    /// So many bytes of a record of data are read.
+    fn pass_over(&mut self, bytes: usize) {
         if let Next::Data { bytes_left } = &mut self.next {
             *bytes_left = bytes_left.saturating_sub(bytes);
             if *bytes_left == 0 {
                 self.next = Next::Header;
             }
         }
-        self.packets.consume(bytes);
     }
 
     /// Whether the peer's *end* has been read.
     pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.next, Next::Nothing(Ok(())))
+        matches!(self.next, Next::Nothing(Ok(()))) && self.ahead.is_empty()
     }
 
     /// Whether reading failed because the peer broke the protocol.
@@ -274,7 +317,7 @@ impl Inbound {
         if self.early.is_empty() && self.datagram.is_empty() {
             self.window.read(self.packets.take_owed(), seat);
         }
-        if polled.is_pending() {
+        if polled.is_pending() && self.ahead.is_empty() {
             self.window.ran_dry(seat);
         }
         polled

@@ -16,16 +16,24 @@ use futures::AsyncWrite as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use crate::{
-    limits::{FRAME_BODY_BYTES_SENT_MAX, RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED},
+    limits::{
+        FRAME_BODY_BYTES_SENT_MAX, RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED, RECORDS_READ_ALONE,
+    },
     shared::{Seat, Shared},
     stream::{DatagramIo, StreamError},
 };
+
+/// What the largest frame that we send takes from the credit.
+const FULL_FRAME_COST: usize = FRAME_BODY_BYTES_SENT_MAX + FRAME_CREDIT_BYTES;
 
 /// The record that is on its way to yamux. Bytes of a caller that are staged here count as written.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     staged: Vec<u8>,
     sent: usize,
+    /// The last so many bytes of `staged` are data without a record around them yet. The header of each goes where the last
+    /// bytes were that have been sent before it.
+    unframed: usize,
     /// What must be sendable before the first of it is sent.
     least: usize,
     phase: Phase,
@@ -51,6 +59,7 @@ impl Outbound {
         Self {
             staged: Vec::new(),
             sent: 0,
+            unframed: 0,
             least: 0,
             phase,
             early_left,
@@ -83,7 +92,7 @@ impl Outbound {
         cx: &mut Context<'_>,
         (raw, seat): Raw<'_>,
     ) -> Poll<Result<(), StreamError>> {
-        while self.sent < self.staged.len() {
+        while self.begin_record()? {
             seat.parked().writer.register(cx.waker());
             if seat.is_severed() {
                 return Poll::Ready(Err(StreamError::Cut));
@@ -96,14 +105,34 @@ impl Outbound {
                 return Poll::Pending;
             };
             self.busy.feed();
-            let rest = self.staged.get(self.sent..).unwrap_or_default();
+            let rest = self.staged.get(self.sent..self.record_end()).unwrap_or_default();
             let rest = rest.get(..room).unwrap_or(rest);
             let written = ready!(poll_frame(cx, rest, (&mut *raw, seat))).map_err(|_| StreamError::Cut)?;
             self.sent = self.sent.saturating_add(written);
         }
         self.staged.clear();
-        (self.sent, self.least) = (0, 0);
+        (self.sent, self.unframed, self.least) = (0, 0, 0);
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether there is something to send: more of a record, or another one, which then begins.
+    fn begin_record(&mut self) -> Result<bool, StreamError> {
+        let end = self.record_end();
+        if self.sent < end || self.unframed == 0 {
+            return Ok(self.sent < end);
+        }
+        let taken = self.unframed.min(self.record_data_bytes_max());
+        let start = end.saturating_sub(RECORD_HEADER_LEN);
+        let room = self.staged.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+        *room.ok_or(StreamError::NotWritable)? = RecordHeader::data(taken)?.encode();
+        self.sent = start;
+        self.unframed = self.unframed.saturating_sub(taken);
+        Ok(true)
+    }
+
+    /// Where the record ends that is being sent.
+    fn record_end(&self) -> usize {
+        self.staged.len().saturating_sub(self.unframed)
     }
 
     /// Stages bytes that are not a data record. Nothing else may be staged.
@@ -133,9 +162,9 @@ impl Outbound {
     pub(crate) fn poll_stage_from<I: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
-        io: &mut I,
+        (io, seat): (&mut I, &Seat),
     ) -> Poll<std::io::Result<usize>> {
-        let bytes_max = self.data_bytes_max();
+        let bytes_max = self.read_bytes_max(seat);
         self.staged.reserve_exact(bytes_max.saturating_add(RECORD_HEADER_LEN));
         self.staged.extend_from_slice(&[0; RECORD_HEADER_LEN]);
         let read = {
@@ -145,9 +174,7 @@ impl Outbound {
         };
         match &read {
             Poll::Ready(Ok(bytes @ 1..)) => {
-                let header = RecordHeader::data(*bytes).map_err(std::io::Error::other)?;
-                let room = self.staged.first_chunk_mut();
-                *room.ok_or(std::io::ErrorKind::Other)? = header.encode();
+                (self.sent, self.unframed) = (RECORD_HEADER_LEN, *bytes);
                 self.count_early(*bytes);
             }
             _ => self.rest(),
@@ -179,7 +206,7 @@ impl Outbound {
     /// Nothing is under way: other streams may use large records, and the memory goes back.
     pub(crate) fn rest(&mut self) {
         self.staged = Vec::new();
-        (self.sent, self.least) = (0, 0);
+        (self.sent, self.unframed, self.least) = (0, 0, 0);
         self.busy.set(false);
     }
 
@@ -211,6 +238,8 @@ impl Outbound {
         if self.phase == Phase::Aborted {
             return;
         }
+        self.staged.truncate(self.record_end());
+        self.unframed = 0;
         if self.phase != Phase::Ended && self.sent == 0 {
             self.staged.clear();
         }
@@ -225,9 +254,23 @@ impl Outbound {
     /// How much data goes into one record now. Counts this stream as busy.
     fn data_bytes_max(&mut self) -> usize {
         self.busy.set(true);
-        let usual =
-            if self.busy.shared.busy() > 1 { RECORD_DATA_BYTES_SHARED } else { RECORD_DATA_BYTES_ALONE };
+        let usual = self.record_data_bytes_max();
         self.early_left.map_or(usual, |left| left.min(usual))
+    }
+
+    /// How much is read at once: several records if no other stream is busy, as long as there is credit for them. What is
+    /// read does not wait here then.
+    fn read_bytes_max(&mut self, seat: &Seat) -> usize {
+        let record = self.data_bytes_max();
+        if self.early_left.is_some() || !self.busy.is_alone() {
+            return record;
+        }
+        let records = seat.parked().bytes_sendable() / FULL_FRAME_COST;
+        record.saturating_mul(records.clamp(1, RECORDS_READ_ALONE))
+    }
+
+    fn record_data_bytes_max(&self) -> usize {
+        if self.busy.is_alone() { RECORD_DATA_BYTES_ALONE } else { RECORD_DATA_BYTES_SHARED }
     }
 
     fn count_early(&mut self, bytes: usize) {
@@ -262,6 +305,11 @@ struct Busy {
 }
 
 impl Busy {
+    /// Whether no other stream of the connection is busy.
+    fn is_alone(&self) -> bool {
+        self.shared.busy() <= 1
+    }
+
     fn starve(&mut self) {
         if self.is_counted {
             self.set(false);

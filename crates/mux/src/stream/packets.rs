@@ -7,7 +7,7 @@ use std::{
 
 use futures::Stream as _;
 
-use crate::{register::frame_cost, shared::Seat};
+use crate::{register::frame_cost, shared::Seat, stream::ahead::Piece};
 
 /// The frame body that is being read.
 #[derive(Debug, Default)]
@@ -55,6 +55,17 @@ impl Packets {
     pub(crate) fn consume(&mut self, bytes: usize) {
         self.read = self.read.saturating_add(bytes);
         self.release();
+    }
+
+    /// The frame body that is being read, taken out.
+    pub(crate) fn take(&mut self) -> Option<Piece> {
+        let packet = self.packet.take()?;
+        Some(Piece { packet, read: std::mem::take(&mut self.read) })
+    }
+
+    /// Frames that were taken out have been read to their ends.
+    pub(crate) fn owe(&mut self, cost: usize) {
+        self.owed = self.owed.saturating_add(cost);
     }
 
     /// What the frames cost that have been read to their ends since this was asked last.

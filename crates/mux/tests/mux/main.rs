@@ -7,6 +7,7 @@
     reason = "tests stop at the first surprise, own the tasks that they spawn, and a frame has five fields"
 )]
 
+mod bulk;
 mod closing;
 mod control;
 mod credit;
