@@ -12,7 +12,11 @@ use crate::limits::{PORT_ROUNDS, PORTS_PER_TENANT_MAX};
 use crate::statement::{Value, statements};
 
 statements! {
-    KEEP: 5 = "UPDATE ports SET kept_until = $5
+    KEEP: 6 = "UPDATE ports SET kept_until = $5
+        WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1 AND port BETWEEN $3 AND $4 AND kept_until > $6
+        RETURNING port";
+    /// Its time was over, and nobody has taken it.
+    REVIVE: 5 = "UPDATE ports SET kept_until = $5
         WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1 AND port BETWEEN $3 AND $4 RETURNING port";
     RENEW: 3 = "UPDATE ports SET kept_until = $3 WHERE endpoint_id = $1 AND in_force = 1
         AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.epoch = $2)";
@@ -100,21 +104,26 @@ pub(crate) async fn lease(
     };
     let (endpoint, kind) = (Value::from(wanted.endpoint), Value::from(wanted.kind));
     let (first, last) = (Value::from(range.first()), Value::from(range.last()));
-    let keep = [endpoint.clone(), kind.clone(), first, last, offer.kept_until.into()];
-    if let Some(kept) = tx.optional::<PortRow, _>(KEEP, keep.clone()).await? {
+    let until = Value::from(offer.kept_until);
+    let row = [endpoint.clone(), kind.clone(), first.clone(), last.clone(), until.clone()];
+    let kept = [endpoint.clone(), kind.clone(), first, last, until, wanted.at.into()];
+    if let Some(kept) = tx.optional::<PortRow, _>(KEEP, kept.clone()).await? {
         return Ok(kept.port()?);
     }
     if let Some(has) = tx.optional::<PortRow, _>(HAS, [endpoint.clone(), kind]).await? {
         let has = has.port()?;
-        if offer.range.contains(has) {
+        if range.contains(has) {
+            check_limit(tx, wanted, offer.range).await?;
+            if let Some(revived) = tx.optional::<PortRow, _>(REVIVE, row).await? {
+                return Ok(revived.port()?);
+            }
+        } else if offer.range.contains(has) {
             return Err(PortError::HasAnother(has));
         }
     }
     // The installation has moved its range: such a port leads nowhere any more. One that it had there before, it has again.
     tx.execute(LEAVE, [endpoint]).await?;
-    let [endpoint, kind, first, last, kept_until] = keep;
-    let take_back = [endpoint, kind, first, last, kept_until, wanted.at.into()];
-    if let Some(back) = tx.optional::<PortRow, _>(TAKE_BACK, take_back).await? {
+    if let Some(back) = tx.optional::<PortRow, _>(TAKE_BACK, kept).await? {
         return Ok(back.port()?);
     }
     check_limit(tx, wanted, offer.range).await?;

@@ -21,6 +21,7 @@ on_both_engines![
     of_many_claims_at_once_each_gets_a_port_of_its_own,
     of_many_claims_for_one_port_one_tenant_wins,
     one_tenant_does_not_get_all_ports,
+    a_port_that_was_not_kept_counts_when_it_is_had_again,
     a_range_that_moved_moves_its_endpoints,
     a_port_that_was_left_is_had_again_by_its_number,
     ports_that_were_left_count_if_anybody_could_get_them,
@@ -204,6 +205,20 @@ async fn one_tenant_does_not_get_all_ports(fixture: Fixture) {
     Ask::new("other", "20000-20099").claim(&fixture, other).await.unwrap();
     // What is not kept any more does not count.
     ask(PORTS_PER_TENANT_MAX).at(NOW.plus(KEPT)).claim(&fixture, tenant).await.unwrap();
+}
+
+async fn a_port_that_was_not_kept_counts_when_it_is_had_again(fixture: Fixture) {
+    let tenant = fixture.tenant("tenant").await;
+    let first = Ask::new("old", "20000-20099").claim(&fixture, tenant).await.unwrap();
+    let late = |name: &str| Ask::new(name, "20010-20099").at(NOW.plus(KEPT));
+    for n in 0..PORTS_PER_TENANT_MAX {
+        late(&n.to_string()).claim(&fixture, tenant).await.unwrap();
+    }
+    let old = || Ask::new("old", "20000-20099");
+    let one_more = old().at(NOW.plus(KEPT)).claim(&fixture, tenant).await;
+    assert!(matches!(one_more, Err(ClaimError::Port(PortError::LimitReached))), "{one_more:?}");
+    let back = old().at(NOW.plus(2 * KEPT)).claim(&fixture, tenant).await.unwrap();
+    assert_eq!((back.id, back.port), (first.id, first.port));
 }
 
 async fn a_range_that_moved_moves_its_endpoints(fixture: Fixture) {
