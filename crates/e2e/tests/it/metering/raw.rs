@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_e2e::{Agent, Counted, Ledger, Pattern, RawOrigin, Scene, Side};
 use anyhow::{Context as _, Result, ensure};
@@ -19,7 +20,7 @@ pub(super) struct Raw {
     tcp: SocketAddr,
     tls: SocketAddr,
     connector: TlsConnector,
-    _agents: [Agent; 2],
+    agents: [Agent; 2],
 }
 
 impl Raw {
@@ -45,7 +46,15 @@ impl Raw {
         tls.url().await?;
         let port = url.rsplit(':').next().context("no port")?.parse()?;
         let tcp_address = SocketAddr::from(([127, 0, 0, 1], port));
-        Ok(Self { tcp: tcp_address, tls: scene.stack.https(), connector, _agents: [tcp, tls] })
+        Ok(Self { tcp: tcp_address, tls: scene.stack.https(), connector, agents: [tcp, tls] })
+    }
+
+    /// Waits until both are served again by a node that has just begun.
+    pub(super) async fn back(&mut self, within: Duration) -> Result<()> {
+        for agent in &mut self.agents {
+            agent.event("url_assigned", within).await?;
+        }
+        Ok(())
     }
 
     /// A connection to the tcp endpoint.
