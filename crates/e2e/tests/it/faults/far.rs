@@ -21,9 +21,12 @@ const TRANSFER_MAX: Duration = Duration::from_secs(8);
 /// Transfers of each kind, one after the other. Odd, for the median.
 const ROUNDS: usize = 3;
 
-/// Least speed, in percent of what plain TCP has on the same line in turns with it. It is 80 and more where nothing else wants
-/// the processors.
-const PERCENT_MIN: u32 = 60;
+/// Least speed, in percent of what plain TCP has on the same line in turns with it, where no packet is lost: in the best of
+/// the rounds, as other tests want the processors, too. It is 86 and more where nothing else does.
+const PERCENT_MIN: u32 = 70;
+
+/// The same where packets are lost, by medians: each loss falls on one of the two.
+const PERCENT_MIN_LOSSY: u32 = 60;
 
 /// The same in a short run, beside other tests, and on a line that is longer than [`LONG`]: a new stream spends much of its
 /// time there on learning how wide its window must be.
@@ -38,6 +41,7 @@ const SHORT: &[Cell] = &[Cell(40, 50, 5)];
 const GRID: &[Cell] = &[
     Cell(0, 100, 0),
     Cell(0, 100, 20),
+    Cell(5, 200, 0),
     Cell(10, 100, 0),
     Cell(10, 100, 10),
     Cell(20, 50, 50),
@@ -145,13 +149,14 @@ impl Far {
             bare_times.push(transfer(&mut plain, direction, bytes).await?);
             times.push(transfer(&mut tunnel, direction, bytes).await?);
         }
-        let (median, bare_median) =
-            (median(times).context("no times")?, median(bare_times).context("no times")?);
         let line = Duration::from_micros(bytes * 8_000_000 / quality.bits_per_s);
-        assert!(bare_median > line, "{bytes} bytes in {bare_median:?} over {quality:?}");
-        let percent = bare_median.as_millis() * 100 / median.as_millis().max(1);
+        let bare_best = best(&bare_times).context("no times")?;
+        assert!(bare_best > line, "{bytes} bytes in {bare_times:?} over {quality:?}");
+        let of = if quality.lost_per_mille == 0 { best } else { median };
+        let (bare, tunnel) = (of(&bare_times).context("no times")?, of(&times).context("no times")?);
+        let percent = bare.as_millis() * 100 / tunnel.as_millis().max(1);
         report(&format!(
-            "{direction:?} {quality:?}: {bytes} bytes, plain {bare_median:?}, tunnel {median:?}, {percent} %"
+            "{direction:?} {quality:?}: {bytes} bytes, plain {bare_times:?}, tunnel {times:?}, {percent} %"
         ));
         Ok(u32::try_from(percent)?)
     }
@@ -170,10 +175,19 @@ async fn transfer(connection: &mut Connection, direction: Direction, bytes: u64)
 }
 
 fn percent_min(quality: &Quality) -> u32 {
-    if full() && quality.round_trip <= LONG { PERCENT_MIN } else { PERCENT_MIN_LOOSE }
+    match (full() && quality.round_trip <= LONG, quality.lost_per_mille) {
+        (true, 0) => PERCENT_MIN,
+        (true, _) => PERCENT_MIN_LOSSY,
+        (false, _) => PERCENT_MIN_LOOSE,
+    }
 }
 
-fn median(mut times: Vec<Duration>) -> Option<Duration> {
+fn best(times: &[Duration]) -> Option<Duration> {
+    times.iter().min().copied()
+}
+
+fn median(times: &[Duration]) -> Option<Duration> {
+    let mut times = times.to_vec();
     times.sort_unstable();
     times.get(times.len() / 2).copied()
 }
