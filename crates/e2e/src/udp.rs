@@ -102,6 +102,11 @@ impl UdpVisitor {
         Ok(Self { socket })
     }
 
+    /// Where it sends from.
+    pub fn address(&self) -> Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
     /// Sends a datagram.
     pub async fn send(&self, datagram: &[u8]) -> std::io::Result<()> {
         self.socket.send(datagram).await.map(drop)

@@ -1,6 +1,7 @@
 //! The whole product as its users meet it: real processes, real sockets, one file for what somebody relies on.
 #![expect(clippy::panic_in_result_fn, reason = "a test fails by a panic")]
 
+mod access_log;
 mod answers;
 mod connections;
 mod drain;

@@ -2,7 +2,6 @@
 
 mod held;
 mod kind;
-mod logged;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
