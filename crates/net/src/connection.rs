@@ -16,6 +16,8 @@ pub trait Connection: AsyncRead + AsyncWrite + Debug + Send + Sync + Unpin + 'st
     fn tune_agent_link(&self);
     /// See [`socket::reset_on_drop`].
     fn reset_on_drop(&self);
+    /// See [`socket::end_on_drop`].
+    fn end_on_drop(&self);
 }
 
 impl Connection for TcpStream {
@@ -30,6 +32,10 @@ impl Connection for TcpStream {
     fn reset_on_drop(&self) {
         socket::reset_on_drop(self);
     }
+
+    fn end_on_drop(&self) {
+        socket::end_on_drop(self);
+    }
 }
 
 impl Connection for Box<dyn Connection> {
@@ -43,5 +49,9 @@ impl Connection for Box<dyn Connection> {
 
     fn reset_on_drop(&self) {
         self.as_ref().reset_on_drop();
+    }
+
+    fn end_on_drop(&self) {
+        self.as_ref().end_on_drop();
     }
 }

@@ -36,10 +36,15 @@ pub fn tune_agent_link(stream: &TcpStream) {
     }
 }
 
-/// Makes the coming drop of this connection a reset (RST), so that the peer cannot take it for a clean end, and
-/// nothing lingers. Bytes that are still queued are lost.
+/// Makes the end of this connection a reset (RST), so that the peer cannot take it for a clean one, and nothing lingers:
+/// when it is dropped, and when the process is killed. Bytes that are still queued then are lost.
 pub fn reset_on_drop(stream: &TcpStream) {
     noted("SO_LINGER", stream.set_zero_linger());
+}
+
+/// Makes the end of this connection a clean one again.
+pub fn end_on_drop(stream: &TcpStream) {
+    noted("SO_LINGER", SockRef::from(stream).set_linger(None));
 }
 
 /// Bounds what the kernel takes of a peer that does not read. What is on its way to the peer does not count, so that a
@@ -72,7 +77,7 @@ mod tests {
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpStream;
 
-    use super::{reset_on_drop, tune, tune_agent_link, tune_dialled};
+    use super::{end_on_drop, reset_on_drop, tune, tune_agent_link, tune_dialled};
     use crate::limits::{KEEPALIVE_IDLE, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT, NOTSENT_BYTES};
     use crate::listen;
 
@@ -120,5 +125,11 @@ mod tests {
         drop(resets);
         let error = sees_reset.read(&mut [0]).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+
+        let (ends, mut sees_end) = pair().await;
+        reset_on_drop(&ends);
+        end_on_drop(&ends);
+        drop(ends);
+        assert_eq!(sees_end.read(&mut [0]).await.unwrap(), 0);
     }
 }

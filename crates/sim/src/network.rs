@@ -71,6 +71,8 @@ impl Connection for Wire {
     fn tune_agent_link(&self) {}
 
     fn reset_on_drop(&self) {}
+
+    fn end_on_drop(&self) {}
 }
 
 impl AsyncRead for Wire {

@@ -1,5 +1,7 @@
 //! A transfer that broke is never shown as one that ended.
 
+mod killed;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;

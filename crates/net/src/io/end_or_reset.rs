@@ -8,32 +8,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Socket;
 
-/// A connection that ends cleanly only after a shutdown. Dropped without one it is reset: a peer that reads until
-/// the end would otherwise take what was cut for the whole. That TLS says so by `close_notify`, many do not look at.
+/// A connection that ends cleanly only after a shutdown. Dropped without one it is reset, and so it is when the process is
+/// killed: a peer that reads until the end would otherwise take what was cut for the whole. That TLS says so by
+/// `close_notify`, many do not look at.
 #[derive(Debug)]
 pub struct EndOrReset<S: Socket> {
     stream: S,
-    ended: bool,
 }
 
 impl<S: Socket> EndOrReset<S> {
     /// Takes a connection over.
     #[must_use]
-    pub const fn new(stream: S) -> Self {
-        Self { stream, ended: false }
+    pub fn new(stream: S) -> Self {
+        stream.reset_on_drop();
+        Self { stream }
     }
 
     /// The connection underneath.
     pub const fn get_ref(&self) -> &S {
         &self.stream
-    }
-}
-
-impl<S: Socket> Drop for EndOrReset<S> {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.stream.reset_on_drop();
-        }
     }
 }
 
@@ -66,7 +59,7 @@ impl<S: Socket> AsyncWrite for EndOrReset<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        self.ended = true;
+        self.stream.end_on_drop();
         Poll::Ready(Ok(()))
     }
 }

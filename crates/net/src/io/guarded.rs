@@ -10,11 +10,17 @@ use crate::connection::Connection;
 pub trait Socket: AsyncRead + AsyncWrite + Unpin {
     /// See [`Connection::reset_on_drop`].
     fn reset_on_drop(&self);
+    /// See [`Connection::end_on_drop`].
+    fn end_on_drop(&self);
 }
 
 impl<C: Connection> Socket for C {
     fn reset_on_drop(&self) {
         Connection::reset_on_drop(self);
+    }
+
+    fn end_on_drop(&self) {
+        Connection::end_on_drop(self);
     }
 }
 
@@ -22,11 +28,19 @@ impl<C: Connection> Socket for Replay<C> {
     fn reset_on_drop(&self) {
         self.get_ref().reset_on_drop();
     }
+
+    fn end_on_drop(&self) {
+        self.get_ref().end_on_drop();
+    }
 }
 
 impl<C: Connection> Socket for Box<client::TlsStream<C>> {
     fn reset_on_drop(&self) {
         self.get_ref().0.reset_on_drop();
+    }
+
+    fn end_on_drop(&self) {
+        self.get_ref().0.end_on_drop();
     }
 }
 
@@ -34,20 +48,25 @@ impl<C: Connection> Socket for server::TlsStream<Replay<C>> {
     fn reset_on_drop(&self) {
         self.get_ref().0.reset_on_drop();
     }
+
+    fn end_on_drop(&self) {
+        self.get_ref().0.end_on_drop();
+    }
 }
 
-/// A connection that is reset when it is dropped, unless it was [completed](Guarded::complete): also when its task
-/// is aborted or panics. Whoever is at its other end would else take what it got for the whole.
+/// A connection that is reset however it ends, unless it was [completed](Guarded::complete): also when its task is aborted
+/// or panics, and when the process is killed, whose connections the kernel closes. Whoever is at its other end would else
+/// take what it got for the whole.
 #[derive(Debug)]
 pub struct Guarded<T: Socket> {
     io: T,
-    is_complete: bool,
 }
 
 impl<T: Socket> Guarded<T> {
     /// Takes a connection over.
-    pub const fn new(io: T) -> Self {
-        Self { io, is_complete: false }
+    pub fn new(io: T) -> Self {
+        io.reset_on_drop();
+        Self { io }
     }
 
     /// The connection.
@@ -56,16 +75,8 @@ impl<T: Socket> Guarded<T> {
     }
 
     /// Both directions ended in order: the connection may be closed.
-    pub fn complete(mut self) {
-        self.is_complete = true;
-    }
-}
-
-impl<T: Socket> Drop for Guarded<T> {
-    fn drop(&mut self) {
-        if !self.is_complete {
-            self.io.reset_on_drop();
-        }
+    pub fn complete(self) {
+        self.io.end_on_drop();
     }
 }
 

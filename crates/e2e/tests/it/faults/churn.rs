@@ -11,7 +11,7 @@ use http_body_util::BodyExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 const STREAMS: usize = 4_000;
-const STREAMS_FULL: usize = 200_000;
+const STREAMS_FULL: usize = 1_000_000;
 /// At once, so that streams begin and end in every order.
 const VISITORS: usize = 16;
 /// Before anything is compared: caches fill.

@@ -14,7 +14,7 @@ use super::place::{BOUNDS, Place};
 async fn an_agent_is_killed_in_the_middle_of_transfers() -> Result<()> {
     let mut place = Place::start().await?;
     place.ledger.spare('b');
-    for _ in 0..if full() { 50 } else { 4 } {
+    for _ in 0..if full() { 200 } else { 4 } {
         place.carried(6).await?;
         place.kill_agent().await?;
         place.fault("the agent was killed");
@@ -31,7 +31,7 @@ async fn the_server_is_killed_in_the_middle_of_transfers() -> Result<()> {
     kept.acknowledge("tenant-a");
     kept.acknowledge("tenant-b");
     let endpoint = place.endpoint()?;
-    for round in 0..if full() { 20 } else { 2 } {
+    for round in 0..if full() { 50 } else { 2 } {
         place.carried(6).await?;
         // Writes go on meanwhile. One that fails may be there or not.
         let name = format!("tenant-{round}");
