@@ -1,5 +1,7 @@
 //! Several agents, one endpoint.
 
+mod kinds;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
