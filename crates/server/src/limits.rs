@@ -304,7 +304,7 @@ pub const POOL_IDLE_AGE: Duration = Duration::from_secs(10);
 /// How often idle upstream connections are looked through.
 pub const POOL_SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a request that finds no stream left waits for that of an idle connection which gives way.
+/// How long a request that finds no stream or no memory left waits for those of an idle connection which gives way.
 pub const IDLE_GIVES_WAY_DEADLINE: Duration = Duration::from_secs(1);
 
 /// How often it looks whether that is free.

@@ -26,6 +26,7 @@ use crate::node::Node;
 use crate::places::NoPlace;
 use crate::pool::Idle;
 use crate::routes::{NoTunnel, Route};
+use crate::share::Refused;
 use crate::trace::{Trace, Traced};
 use crate::tunnel::Tunnel;
 
@@ -64,7 +65,7 @@ impl Upstream {
         begin: Begin,
         (visitor, request): (SocketAddr, RequestId),
     ) -> Result<Self, Failure> {
-        let (tunnel, (mut stream, memory)) = opened(route, choice, &route.header(request, visitor)).await?;
+        let (tunnel, mut stream, memory) = opened(route, choice, &route.header(request, visitor)).await?;
         if begin == Begin::Dialled {
             let answered = timeout(UPSTREAM_CONNECT_DEADLINE, stream.answer()).await;
             match answered.map_err(|_| Failure::undialled(&tunnel))? {
@@ -179,14 +180,18 @@ async fn opened(
     route: &Route,
     choice: &mut Choice,
     header: &StreamHeader,
-) -> Result<(Arc<Tunnel>, (Stream, Option<Grant>)), Failure> {
+) -> Result<(Arc<Tunnel>, Stream, Option<Grant>), Failure> {
     let mut give_up = None;
     loop {
         let full = match route.pick(choice) {
-            Ok(tunnel) => match open(&tunnel, header).await {
-                Ok(opened) => return Ok((tunnel, opened)),
-                Err(OpenError::Full) => Failure::unopened(OpenError::Full, &tunnel),
-                Err(error) => return Err(Failure::unopened(error, &tunnel)),
+            Ok(tunnel) => match memory(&tunnel) {
+                // The tenant's own: no other session has more of it.
+                Err(none) => Failure::refused(Refused::NoPlace(none)),
+                Ok(memory) => match tunnel.session.open(header).await {
+                    Ok(stream) => return Ok((tunnel, stream, memory)),
+                    Err(OpenError::Full) => Failure::unopened(OpenError::Full, &tunnel),
+                    Err(error) => return Err(Failure::unopened(error, &tunnel)),
+                },
             },
             Err(NoTunnel::Full) => Failure::no_tunnel(NoTunnel::Full),
             Err(NoTunnel::Gone) => return Err(Failure::no_tunnel(NoTunnel::Gone)),
@@ -201,9 +206,7 @@ async fn opened(
     }
 }
 
-/// A stream, and memory for what HTTP holds of its connection for as long as that is there.
-async fn open(tunnel: &Tunnel, header: &StreamHeader) -> Result<(Stream, Option<Grant>), OpenError> {
-    let memory = tunnel.manner.speaks_http2().then(|| tunnel.share.memory(HTTP2_UPSTREAM_BYTES));
-    let memory = memory.transpose().map_err(|NoPlace| OpenError::Full)?;
-    Ok((tunnel.session.open(header).await?, memory))
+/// What HTTP holds of a connection for as long as that is there.
+fn memory(tunnel: &Tunnel) -> Result<Option<Grant>, NoPlace> {
+    tunnel.manner.speaks_http2().then(|| tunnel.share.memory(HTTP2_UPSTREAM_BYTES)).transpose()
 }

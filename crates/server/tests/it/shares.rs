@@ -6,7 +6,7 @@ use adit_domain::UpstreamProtocol;
 use adit_domain::id::TenantId;
 use adit_mux::{Answer, Budget, Config, Stream};
 use adit_server::limits::EXCHANGE_BYTES_MIN;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::support::agent::{Identity, TestAgent};
@@ -78,6 +78,20 @@ async fn tenants_that_open_all_streams_they_can_leave_some_to_the_next() {
 /// What an HTTP/2 upstream says of itself, and a response without a body to the first request (RFC 9113, section 6).
 const H2_ANSWER: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x88";
 
+/// What a client says before its first frame, and the type of the frame that begins a request.
+const H2_PREFACE_BYTES: usize = 24;
+const H2_HEADERS: u8 = 1;
+
+/// Reads a frame, and says of which type it is.
+async fn h2_frame(stream: &mut Stream) -> u8 {
+    let mut head = [0; 9];
+    timeout(Duration::from_mins(1), stream.read_exact(&mut head)).await.expect("no frame").unwrap();
+    let [a, b, c, kind, ..] = head;
+    let bytes = u32::from_be_bytes([0, a, b, c]);
+    stream.read_exact(&mut vec![0; usize::try_from(bytes).unwrap()]).await.unwrap();
+    kind
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_http2_connection_gives_its_memory_to_a_request_that_needs_a_fresh_one() {
     // Alone a tenant has half: room for one connection to the upstream with its request, and not for a second one.
@@ -94,6 +108,9 @@ async fn an_idle_http2_connection_gives_its_memory_to_a_request_that_needs_a_fre
     let arrival = timeout(Duration::from_mins(1), tenant.agent.incoming.next()).await;
     let mut idle = arrival.expect("nothing arrived").unwrap().stream;
     idle.send_answer(Answer::Dialled).await.unwrap();
+    // An answer to nothing would be a connection error.
+    idle.read_exact(&mut [0; H2_PREFACE_BYTES]).await.unwrap();
+    while h2_frame(&mut idle).await != H2_HEADERS {}
     idle.write_all(H2_ANSWER).await.unwrap();
     idle.flush().await.unwrap();
     assert_eq!(visitor.response().await.status(), 200);
