@@ -20,6 +20,8 @@ pub struct Config {
     pub header_deadline: Duration,
     /// How long the connection may take none of the bytes that wait for it.
     pub write_stall: Duration,
+    /// How long a connection that was closed in order waits for the peer to close it, too.
+    pub linger: Duration,
     /// Streams after which [`crate::Session::retiring`] says that another session should take the place of this one.
     pub streams_opened_in_all: u64,
     /// Memory for streams. Clones of this configuration share it, so one process has one.
@@ -35,6 +37,7 @@ impl Default for Config {
             open_deadline: limits::OPEN_DEADLINE,
             header_deadline: limits::HEADER_DEADLINE,
             write_stall: limits::WRITE_STALL,
+            linger: limits::LINGER,
             streams_opened_in_all: limits::STREAMS_OPENED_IN_ALL,
             budget: Budget::new(limits::STREAM_BYTES_MAX),
         }

@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use adit_wire::record::{AbortCode, abort};
@@ -25,7 +26,7 @@ use crate::{
     credit::CreditPipe,
     gather::Gather,
     heartbeat::{Beat, Heartbeat},
-    limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE, LINGER},
+    limits::{CLOSE_DEADLINE, CONTROL_OPEN_DEADLINE},
     link::Link,
     register::{CONTROL_STREAM, CREDIT_STREAM},
     session::OpenRequest,
@@ -50,6 +51,7 @@ pub struct Driver<T> {
     gather: Gather,
     stall: Stall,
     leaving: Option<Pin<Box<Sleep>>>,
+    linger: Duration,
     // Last: whatever else drops first, everybody who waits is woken after it.
     teardown: Teardown,
 }
@@ -102,6 +104,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
             gather: Gather::default(),
             stall: Stall::new(config.write_stall),
             leaving: None,
+            linger: config.linger,
             teardown: Teardown(Arc::clone(&shared)),
             shared,
         }
@@ -112,7 +115,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         let reason = poll_fn(|cx| self.poll(cx)).await;
         let is_in_order = matches!(reason, CloseReason::Asked(_));
         self.shared.close(reason);
-        let Self { shared, connection, link, control, credit, side, teardown, .. } = self;
+        let Self { shared, connection, link, control, credit, side, linger, teardown, .. } = self;
         // Only dropping yamux's connection wakes whoever is parked in it; its own `poll_close` would not.
         drop((connection, control, credit, side));
         shared.register.forget(&shared.register.take_gone());
@@ -120,7 +123,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Driver<T> {
         if !matches!(sent, Ok(Ok(()))) {
             tracing::debug!("connection ended before all was sent");
         } else if is_in_order {
-            let _ = timeout(LINGER, poll_fn(|cx| link.poll_outlast(cx))).await;
+            let _ = timeout(linger, poll_fn(|cx| link.poll_outlast(cx))).await;
         }
         drop(teardown);
         shared.reason()

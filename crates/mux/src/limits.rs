@@ -27,7 +27,8 @@ pub const STREAM_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const SESSION_STREAM_BYTES_MAX: usize = 2 * (STREAMS_MAX + STREAMS_SLACK) * STREAM_BYTES_RESERVED;
 
 /// Memory that is set aside for a stream before it is opened: the credit that the peer has from the start, and
-/// [`QUEUE_FRAMES_SHARED`] frames and a record on their way out.
+/// [`QUEUE_FRAMES_SHARED`] frames and a record on their way out. A stream that has its connection for itself may have more on
+/// its way, up to [`QUEUE_FRAMES_ALONE`] frames and [`RECORDS_READ_ALONE`] records; there are as few of them as sessions.
 pub const STREAM_BYTES_RESERVED: usize = adit_wire::limits::INITIAL_CREDIT_BYTES + 2 * TLS_RECORD_BYTES;
 
 /// The widest window of a stream: 1.3 Gbit/s at 100 ms.

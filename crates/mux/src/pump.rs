@@ -224,7 +224,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Pump<'_, I> {
         while self.to_io == Way::Open {
             match self.stream.poll_data(cx) {
                 Poll::Ready(Ok(true)) => {
-                    self.stream.look_ahead(cx);
+                    if self.io.is_write_vectored() {
+                        self.stream.look_ahead(cx);
+                    }
                     let mut slices = [IoSlice::new(&[]); FRAMES_PASSED_ON_MAX];
                     let filled = self.stream.slices(&mut slices);
                     let slices = slices.get(..filled).unwrap_or_default();

@@ -305,7 +305,7 @@ impl Inbound {
 
     /// Whether reading failed because the peer broke the protocol.
     pub(crate) fn is_violated(&self) -> bool {
-        let Next::Nothing(Err(error)) = self.next else { return false };
+        let (Next::Nothing(Err(error)), true) = (self.next, self.ahead.is_empty()) else { return false };
         matches!(error, StreamError::Record(_) | StreamError::OutOfPlace(_) | StreamError::TooEarly)
     }
 

@@ -26,10 +26,12 @@ use crate::{
 /// What the largest frame that we send takes from the credit.
 const FULL_FRAME_COST: usize = FRAME_BODY_BYTES_SENT_MAX + FRAME_CREDIT_BYTES;
 
-/// The record that is on its way to yamux. Bytes of a caller that are staged here count as written.
+/// The records that are on their way to yamux. Bytes of a caller that are staged here count as written.
 #[derive(Debug)]
 pub(crate) struct Outbound {
     staged: Vec<u8>,
+    /// Where the record begins that is being sent.
+    start: usize,
     sent: usize,
     /// The last so many bytes of `staged` are data without a record around them yet. The header of each goes where the last
     /// bytes were that have been sent before it.
@@ -39,6 +41,8 @@ pub(crate) struct Outbound {
     phase: Phase,
     /// Data that may still be sent before the agent has answered; `None` where that is no question.
     early_left: Option<usize>,
+    /// The last read filled its room, so there is more to read.
+    is_flowing: bool,
     busy: Busy,
 }
 
@@ -58,11 +62,13 @@ impl Outbound {
     pub(crate) fn new(phase: Phase, early_left: Option<usize>, shared: &Arc<Shared>) -> Self {
         Self {
             staged: Vec::new(),
+            start: 0,
             sent: 0,
             unframed: 0,
             least: 0,
             phase,
             early_left,
+            is_flowing: false,
             busy: Busy { shared: Arc::clone(shared), is_counted: false, is_starved: false },
         }
     }
@@ -101,6 +107,7 @@ impl Outbound {
             let Some(room) = seat.room(least) else {
                 if !seat.parked().has_credit() {
                     self.busy.starve();
+                    self.shed();
                 }
                 return Poll::Pending;
             };
@@ -111,8 +118,25 @@ impl Outbound {
             self.sent = self.sent.saturating_add(written);
         }
         self.staged.clear();
-        (self.sent, self.unframed, self.least) = (0, 0, 0);
+        self.reset();
         Poll::Ready(Ok(()))
+    }
+
+    /// Nothing is staged any more.
+    fn reset(&mut self) {
+        (self.start, self.sent, self.unframed, self.least) = (0, 0, 0, 0);
+    }
+
+    /// Holds no more than the record that is being sent and what comes behind it: many streams may wait for credit, and for
+    /// long.
+    fn shed(&mut self) {
+        if self.staged.capacity() <= RECORD_DATA_BYTES_ALONE.saturating_mul(2) {
+            return;
+        }
+        self.staged.drain(..self.start);
+        self.sent = self.sent.saturating_sub(self.start);
+        self.start = 0;
+        self.staged.shrink_to_fit();
     }
 
     /// Whether there is something to send: more of a record, or another one, which then begins.
@@ -125,7 +149,7 @@ impl Outbound {
         let start = end.saturating_sub(RECORD_HEADER_LEN);
         let room = self.staged.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
         *room.ok_or(StreamError::NotWritable)? = RecordHeader::data(taken)?.encode();
-        self.sent = start;
+        (self.start, self.sent) = (start, start);
         self.unframed = self.unframed.saturating_sub(taken);
         Ok(true)
     }
@@ -175,6 +199,7 @@ impl Outbound {
         match &read {
             Poll::Ready(Ok(bytes @ 1..)) => {
                 (self.sent, self.unframed) = (RECORD_HEADER_LEN, *bytes);
+                self.is_flowing = *bytes == bytes_max;
                 self.count_early(*bytes);
             }
             _ => self.rest(),
@@ -206,7 +231,8 @@ impl Outbound {
     /// Nothing is under way: other streams may use large records, and the memory goes back.
     pub(crate) fn rest(&mut self) {
         self.staged = Vec::new();
-        (self.sent, self.unframed, self.least) = (0, 0, 0);
+        self.is_flowing = false;
+        self.reset();
         self.busy.set(false);
     }
 
@@ -238,11 +264,11 @@ impl Outbound {
         if self.phase == Phase::Aborted {
             return;
         }
-        self.staged.truncate(self.record_end());
-        self.unframed = 0;
-        if self.phase != Phase::Ended && self.sent == 0 {
-            self.staged.clear();
-        }
+        // Of what was begun all must be sent, of the rest nothing.
+        let is_begun = self.phase == Phase::Ended || self.sent > self.start;
+        let kept = if is_begun { self.record_end() } else { self.start };
+        self.staged.truncate(kept);
+        (self.unframed, self.least) = (0, 0);
         if self.phase != Phase::Ended {
             self.stage(&abort(code));
         }
@@ -258,11 +284,12 @@ impl Outbound {
         self.early_left.map_or(usual, |left| left.min(usual))
     }
 
-    /// How much is read at once: several records if no other stream is busy, as long as there is credit for them. What is
-    /// read does not wait here then.
+    /// How much is read at once: several records if there was more than one the last time, and the connection and the
+    /// stream's credit take them now.
     fn read_bytes_max(&mut self, seat: &Seat) -> usize {
         let record = self.data_bytes_max();
-        if self.early_left.is_some() || !self.busy.is_alone() {
+        let is_free = self.busy.is_alone() && !seat.shared().line.is_blocked();
+        if !self.is_flowing || !is_free || self.early_left.is_some() {
             return record;
         }
         let records = seat.parked().bytes_sendable() / FULL_FRAME_COST;

@@ -8,11 +8,15 @@ use std::{
 };
 
 use adit_mux::{
-    Answer, Config, Control, Incoming, PumpEnd, PumpLimits, Stream, Traffic,
-    limits::{FRAMES_PASSED_ON_MAX, RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED, RECORDS_READ_ALONE},
+    Answer, Config, Control, Incoming, PumpEnd, PumpLimits, Stream, StreamError, Traffic,
+    limits::{
+        FRAME_BODY_BYTES_SENT_MAX, FRAMES_PASSED_ON_MAX, RECORD_DATA_BYTES_ALONE, RECORD_DATA_BYTES_SHARED,
+        RECORDS_READ_ALONE,
+    },
     pump,
 };
-use adit_wire::record::RecordHeader;
+use adit_wire::limits::FRAME_CREDIT_BYTES;
+use adit_wire::record::{AbortCode, RecordError, RecordHeader, abort};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex},
     task::{JoinHandle, JoinSet},
@@ -24,6 +28,9 @@ use crate::{
 };
 
 const ID: u32 = 2;
+
+/// What the largest frame takes from the credit.
+const FULL_FRAME_COST: usize = FRAME_BODY_BYTES_SENT_MAX + FRAME_CREDIT_BYTES;
 
 /// An agent under test with one dialled stream, whose server is the raw peer.
 struct Case {
@@ -68,6 +75,60 @@ async fn what_one_read_brings_leaves_in_whole_records() {
             assert!(frame.tag == DATA && frame.body == data_record(data), "{bytes}: {}", frame.body.len());
         }
         raw.settled().await;
+    }
+}
+
+/// Has more than anybody wants, and notes how much it was asked for.
+#[derive(Clone, Default)]
+struct Spring(Arc<Mutex<Vec<usize>>>);
+
+impl AsyncRead for Spring {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.0.lock().unwrap().push(buf.remaining());
+        buf.put_slice(&vec![7; buf.remaining()]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Spring {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn as_much_is_read_as_there_is_credit_for() {
+    let Case { mut raw, stream, .. } = Case::start().await;
+    let spring = Spring::default();
+    let _pump = pumped(stream, spring.clone());
+    raw.settled().await;
+    let record = RECORD_DATA_BYTES_ALONE;
+    let asked = || std::mem::take(&mut *spring.0.lock().unwrap());
+    // There is credit for four frames at first. Of each read but the last all leaves; that one waits, a record.
+    assert_eq!(asked(), [record, 3 * record, record]);
+    for (frames, expected) in [(2, [record, record]), (5, [RECORDS_READ_ALONE * record, record])] {
+        raw.credit(ID, u32::try_from(frames * FULL_FRAME_COST).unwrap()).await;
+        raw.settled().await;
+        assert_eq!(asked(), expected, "{frames} frames");
+    }
+}
+
+#[tokio::test]
+async fn little_is_read_after_little_came() {
+    let Case { mut raw, stream, .. } = Case::start().await;
+    let (upstream, mut service) = duplex(1 << 20);
+    let _pump = pumped(stream, upstream);
+    for _ in 0..3 {
+        service.write_all(b"little").await.unwrap();
+        assert_eq!(within(raw.next_of(ID)).await.body, data_record(b"little"));
     }
 }
 
@@ -171,6 +232,35 @@ async fn frames_that_have_arrived_are_passed_on_together() {
         // Nothing of an end was seen though all was looked at.
         assert!(!pump.is_finished());
         assert!(shelf.0.lock().unwrap().bytes == sent);
+    }
+}
+
+/// What comes behind data that waits for the socket is not heard before it.
+#[tokio::test]
+async fn what_ends_a_stream_comes_after_the_data_before_it() {
+    for (last, expected) in [
+        (RecordHeader::END.encode().to_vec(), None),
+        (abort(AbortCode::VisitorGone).to_vec(), Some(PumpEnd::Aborted(AbortCode::VisitorGone))),
+        (vec![77, 0, 0, 0], Some(PumpEnd::Violation(StreamError::Record(RecordError::Kind(77))))),
+    ] {
+        let Case { mut raw, stream, .. } = Case::start().await;
+        let sent = Dice::new(3).bytes(3 * RECORD_DATA_BYTES_SHARED);
+        for data in sent.chunks(RECORD_DATA_BYTES_SHARED) {
+            raw.data(0, ID, &data_record(data)).await;
+        }
+        raw.data(0, ID, &last).await;
+        raw.settled().await;
+        let shelf = Shelf::new(5_000);
+        let pump = pumped(stream, shelf.clone());
+        until(|| shelf.is_waited_for()).await;
+        assert!(!pump.is_finished(), "{expected:?}");
+        shelf.open();
+        until(|| shelf.bytes() == sent.len()).await;
+        assert!(shelf.0.lock().unwrap().bytes == sent, "{expected:?}");
+        match expected {
+            Some(end) => assert_eq!(within(pump).await.unwrap(), end),
+            None => assert!(!pump.is_finished(), "the other direction is open"),
+        }
     }
 }
 

@@ -145,7 +145,8 @@ async fn what_was_sent_last_survives_what_the_peer_still_sends() {
     let (server, mut peer) = tcp().await;
     let orders = Orders::default();
     let server = Obedient { io: server, orders: orders.clone() };
-    let (session, control, driver) = adit_mux::serve(server, &Config::default());
+    let patient = Config { linger: Duration::from_secs(30), ..Config::default() };
+    let (session, control, driver) = adit_mux::serve(server, &patient);
     peer.write_all(&[0, DATA, 0, SYN, 0, 0, 0, 1, 0, 0, 0, 0]).await.unwrap();
     peer.write_all(&[0, DATA, 0, SYN, 0, 0, 0, 3, 0, 0, 0, 0]).await.unwrap();
     let driver = tokio::spawn(driver.run());
