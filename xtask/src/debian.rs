@@ -13,12 +13,14 @@ use crate::job;
 use services::Services;
 
 /// What tests need, whether it is there, and which package has it.
-pub const FOR_TESTS: [Need; 8] = [
+pub const FOR_TESTS: [Need; 10] = [
     Need { package: "postgresql", present: postgres_starts },
     Need { package: "git", present: git_serves_http },
     // libFuzzer is C++, and is built from its source.
     Need { package: "g++", present: || job::answers(Command::new("c++").arg("--version")) },
     Need { package: "curl", present: || job::answers(Command::new("curl").arg("--version")) },
+    SSH_CLIENT,
+    SSH_SERVER,
     // A name server without anything that starts it.
     Need { package: "dnsmasq-base", present: || job::answers(Command::new("dnsmasq").arg("--version")) },
     // Networks that lose packets, and clocks that jump.
@@ -42,10 +44,11 @@ pub const FOR_RATHOLE: [Need; 3] = [
 ];
 
 /// OpenSSH, both ends.
-pub const FOR_SSH: [Need; 2] = [
-    Need { package: "openssh-client", present: || job::answers(Command::new("ssh").arg("-V")) },
-    Need { package: "openssh-server", present: || Path::new("/usr/sbin/sshd").exists() },
-];
+pub const FOR_SSH: [Need; 2] = [SSH_CLIENT, SSH_SERVER];
+
+const SSH_CLIENT: Need =
+    Need { package: "openssh-client", present: || job::answers(Command::new("ssh").arg("-V")) };
+const SSH_SERVER: Need = Need { package: "openssh-server", present: || Path::new("/usr/sbin/sshd").exists() };
 
 /// Where Debian's Postgres packages read whether to create and start a database server of the machine's own.
 const CREATE_CLUSTER: &str = "/etc/postgresql-common/createcluster.conf";

@@ -2,6 +2,8 @@
 
 mod held;
 mod kind;
+mod smtp;
+mod ssh;
 
 use std::net::SocketAddr;
 use std::process::Stdio;
