@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use adit_e2e::{Home, Options, PortSlot, RawOrigin, Stack, head_of, until, within};
 use anyhow::{Context as _, Result};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// One step, on a slow and busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -86,9 +87,40 @@ fn tls(stack: &Stack) -> Result<TlsConnector> {
     for certificate in CertificateDer::pem_file_iter(stack.ca_file())? {
         roots.add(certificate?)?;
     }
+    believes(roots)
+}
+
+fn believes(roots: RootCertStore) -> Result<TlsConnector> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+}
+
+/// A service that is told by a line whom each connection comes from, then ends TLS itself and answers with the line. And
+/// whoever believes its certificate, and no other.
+async fn echoes_line() -> Result<(RawOrigin, TlsConnector)> {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![HOST.to_owned()])?;
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let origin = RawOrigin::start(move |mut stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let mut line = Vec::new();
+            while !line.ends_with(b"\r\n") {
+                line.push(stream.read_u8().await?);
+            }
+            let mut stream = acceptor.accept(stream).await?;
+            stream.write_all(&line).await?;
+            Ok(stream.shutdown().await?)
+        }
+    })
+    .await?;
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone())?;
+    Ok((origin, believes(roots)?))
 }
 
 #[tokio::test]
@@ -133,6 +165,41 @@ async fn tcp_services_hear_of_the_visitor_behind_it() -> Result<()> {
     let mut heard = String::new();
     within("an answer", WITHIN, stream.read_to_string(&mut heard)).await??;
     assert_eq!(heard, format!("PROXY TCP4 203.0.113.7 127.0.0.1 4242 {}\r\nhello", origin.port()));
+    Ok(())
+}
+
+/// The node passes TLS on: what stands before it is the load balancer's, and what follows is not touched.
+#[tokio::test]
+async fn services_that_end_tls_themselves_hear_of_the_visitor_behind_it() -> Result<()> {
+    let place = Place::start().await?;
+    let (origin, believes) = echoes_line().await?;
+    let arguments = ["tls", &origin.port(), "--url", "app", "--proxy-protocol", "1", "--json"];
+    let mut agent = place.home.adit(&arguments)?;
+    agent.url().await?;
+    let told = async |ip, header: &[u8]| {
+        let mut stream = from(ip, place.stack.https()).await?;
+        let own = stream.local_addr()?.port();
+        // However it is cut.
+        for byte in header {
+            stream.write_all(&[*byte]).await?;
+        }
+        let handshake = believes.connect(ServerName::try_from(HOST)?, stream);
+        let mut stream = within("a handshake", WITHIN, handshake).await??;
+        let mut line = String::new();
+        within("an answer", WITHIN, stream.read_to_string(&mut line)).await??;
+        anyhow::Ok((line, own))
+    };
+    let line = |ip: &str, port: u16| format!("PROXY TCP4 {ip} 127.0.0.1 {port} {}\r\n", origin.port());
+    for header in [BINARY, LINE] {
+        assert_eq!(told(FRONT, header).await?.0, line("203.0.113.7", 4242));
+    }
+    for header in [LOCAL, UNKNOWN] {
+        let (said, own) = told(FRONT, header).await?;
+        assert_eq!(said, line("127.0.0.9", own));
+    }
+    let (said, own) = told([127, 0, 0, 8], b"").await?;
+    assert_eq!(said, line("127.0.0.8", own));
+    assert!(told([127, 0, 0, 8], BINARY).await.is_err(), "a stranger was believed");
     Ok(())
 }
 
