@@ -1,5 +1,7 @@
 //! `adit tls --cert --key`: the agent speaks TLS with visitors, the node still passes it on, and the service knows none.
 
+mod hello;
+
 use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -240,23 +242,6 @@ async fn a_plain_web_server_is_served_over_https() -> Result<()> {
     let mut offers = place.visitors;
     offers.tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     assert_eq!(offers.visit().await?.get_ref().1.alpn_protocol(), None);
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_hello_may_come_in_any_pieces() -> Result<()> {
-    let place = Place::start().await?;
-    let origin = echo().await?;
-    let _agent = place.agent(&origin.port(), &[]).await?;
-    for record_bytes in [32, 100, 512] {
-        let mut visitors = Visitors::of(place.visitors.at, &place.pair.certificate)?;
-        visitors.tls.max_fragment_size = Some(record_bytes);
-        let mut visitor = visitors.visit().await?;
-        visitor.write_all(b"ping").await?;
-        let mut back = [0; 4];
-        within("an answer", WITHIN, visitor.read_exact(&mut back)).await??;
-        assert_eq!(&back, b"ping", "{record_bytes}");
-    }
     Ok(())
 }
 

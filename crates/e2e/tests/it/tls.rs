@@ -6,13 +6,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Agent, Home, Options, Pattern, PortSlot, RawOrigin, Signal, Stack, Visitor, until, within};
+use adit_e2e::{
+    Agent, Home, Options, Pattern, PortSlot, RawOrigin, Signal, Stack, Visitor, in_pieces, until, within,
+};
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 
@@ -123,27 +125,6 @@ async fn a_hello_may_come_in_any_pieces_and_records() -> Result<()> {
         assert_eq!(&back, b"ping", "{piece_bytes} {record_bytes:?}");
     }
     Ok(())
-}
-
-/// A way to `stream` on which every write carries at most so many bytes.
-fn in_pieces(stream: TcpStream, piece_bytes: usize) -> Result<DuplexStream> {
-    stream.set_nodelay(true)?;
-    let (near, far) = tokio::io::duplex(64 * 1024);
-    let (mut from_visitor, mut to_visitor) = tokio::io::split(far);
-    let (mut from_node, mut to_node) = stream.into_split();
-    let tasks = Tasks::new("pieces");
-    tasks.spawn("in", async move { tokio::io::copy(&mut from_node, &mut to_visitor).await });
-    tasks.spawn("out", async move {
-        let mut piece = vec![0; piece_bytes];
-        loop {
-            let read = from_visitor.read(&mut piece).await?;
-            if read == 0 {
-                return to_node.shutdown().await;
-            }
-            to_node.write_all(piece.get(..read).unwrap_or_default()).await?;
-        }
-    });
-    Ok(near)
 }
 
 #[tokio::test]
