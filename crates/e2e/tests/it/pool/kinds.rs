@@ -1,5 +1,6 @@
 //! Several agents, one endpoint of the kind tcp, tls or udp.
 
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,11 +142,6 @@ async fn udp_service(who: u8) -> Result<UdpOrigin> {
     UdpOrigin::start(move |datagram| vec![[&[who], datagram].concat()]).await
 }
 
-/// A visitor with a socket of its own.
-async fn udp_visit(url: &str) -> Result<u8> {
-    who(&UdpVisitor::of(url).await?, b"who").await
-}
-
 /// Who answers this question. A question that was asked twice has a second answer, which comes before that to the next one.
 async fn who(visitor: &UdpVisitor, question: &[u8]) -> Result<u8> {
     loop {
@@ -238,7 +234,15 @@ async fn tls_connections_are_shared() -> Result<()> {
 #[tokio::test]
 async fn udp_flows_are_shared() -> Result<()> {
     let services = [udp_service(b'a').await?, udp_service(b'b').await?];
-    assert_shared("udp", services.each_ref().map(UdpOrigin::port), udp_visit).await
+    // They stay, so that nobody gets the port of another, and its flow.
+    let visitors = RefCell::new(Vec::new());
+    let visit = async |url: &str| {
+        let visitor = UdpVisitor::of(url).await?;
+        let served = who(&visitor, b"who").await?;
+        visitors.borrow_mut().push(visitor);
+        Ok(served)
+    };
+    assert_shared("udp", services.each_ref().map(UdpOrigin::port), visit).await
 }
 
 #[tokio::test]
