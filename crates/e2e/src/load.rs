@@ -139,8 +139,11 @@ impl Asking {
             None => connection.insert(self.connect().await?),
         };
         let in_bytes = if safe { 0 } else { UPLOAD_BYTES };
-        let (method, body) =
-            if safe { (Method::GET, empty()) } else { (Method::POST, patterned(id, in_bytes)) };
+        let (method, body) = if safe {
+            (Method::GET, empty())
+        } else {
+            (Method::POST, patterned(seed(self.mark, id), in_bytes))
+        };
         let path = format!("/{id}/{bytes}/{pause}?token={QUERY_SECRET}");
         let request = connection.request(method, &path, body)?;
         let answer = connection.send(request).await?;

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+/// Bytes of the body of a request that has one.
+pub(crate) const REQUEST_BYTES: usize = 900;
+
 /// The bytes from `at` on of the body that the origin of `mark` gives to request `id`.
 pub(crate) fn piece(mark: char, id: u64, at: usize, count: usize) -> Bytes {
     (at..at + count).map(|at| byte(mark, id, at)).collect()

@@ -7,8 +7,9 @@ use std::time::Duration;
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -35,20 +36,30 @@ pub(crate) async fn serve(mark: char, ledger: Ledger, planted: Planted) -> Resul
     loop {
         let (wire, _) = port.accept().await?;
         let ledger = ledger.clone();
-        let service = service_fn(move |request| {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let ledger = ledger.clone();
             let answer = answer(mark, &ledger, &request, planted);
             async move {
                 let answer = answer.unwrap_or_else(|error| refuse(&error));
                 if answer.status().is_success() {
-                    // A request is read to its end before it is answered.
-                    let mut body = request.into_body();
-                    while let Some(Ok(_)) = http_body_util::BodyExt::frame(&mut body).await {}
+                    read(mark, &ledger, request).await;
                 }
                 Ok::<_, Infallible>(answer)
             }
         });
         let connection = http1::Builder::new().serve_connection(TokioIo::new(wire), service);
         drop(tasks.spawn("connection", async move { drop(connection.await) }));
+    }
+}
+
+/// A request is read to its end before it is answered. One that ends in order is the whole.
+async fn read(mark: char, ledger: &Ledger, request: Request<Incoming>) {
+    let id = request.uri().path().split('/').nth(1).and_then(|id| id.parse().ok());
+    let bytes = if request.method() == Method::POST { bodies::REQUEST_BYTES } else { 0 };
+    let (Some(id), Ok(body)) = (id, request.into_body().collect().await) else { return };
+    let body = body.to_bytes();
+    if body != bodies::piece(mark, id, 0, bytes) {
+        ledger.mistook(id, format!("{} bytes that are not the {bytes} sent", body.len()));
     }
 }
 

@@ -102,7 +102,7 @@ impl Visitor {
         let (method, body) = if *safe {
             (Method::GET, Bytes::new())
         } else {
-            (Method::POST, bodies::piece(self.mark, *id, 0, 900))
+            (Method::POST, bodies::piece(self.mark, *id, 0, bodies::REQUEST_BYTES))
         };
         let host = format!("{}.tunnel.example", self.mark);
         let request = Request::builder().method(method).uri(format!("/{id}/{bytes}/{pause}"));

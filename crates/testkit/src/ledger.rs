@@ -52,6 +52,8 @@ pub struct Asked {
     pub delivered: Vec<char>,
     /// When it arrived last.
     pub delivered_at: Option<Duration>,
+    /// What an origin took for the whole of its body, and was not.
+    pub mistaken: Option<String>,
     /// What the visitor saw of its answer, if there was one.
     pub answer: Option<Answer>,
 }
@@ -130,7 +132,8 @@ impl Ledger {
     pub fn ask(&self, mark: char, safe: bool) -> u64 {
         let at = (self.clock)();
         let (told, delivered) = (Vec::new(), Vec::new());
-        let asked = Asked { mark, safe, at, told, delivered, delivered_at: None, answer: None };
+        let (delivered_at, mistaken, answer) = (None, None, None);
+        let asked = Asked { mark, safe, at, told, delivered, delivered_at, mistaken, answer };
         self.write(|books| {
             let id = books.requests.len() as u64;
             books.requests.insert(id, asked);
@@ -164,6 +167,11 @@ impl Ledger {
             asked.delivered.push(mark);
             asked.delivered_at = Some(at);
         });
+    }
+
+    /// A body ended in order at an origin, and is not what was sent.
+    pub fn mistook(&self, id: u64, what: String) {
+        self.change(id, |asked| asked.mistaken = Some(what));
     }
 
     /// Something that belongs to one only was given to `owner`.
@@ -240,7 +248,13 @@ impl Books {
     pub fn violations(&self, bounds: Bounds) -> Vec<String> {
         let mut found = Vec::new();
         for (id, asked) in &self.requests {
-            let checks = [outcome(asked, bounds), no_misdelivery(asked), at_most_once(asked), honest(asked)];
+            let checks = [
+                outcome(asked, bounds),
+                whole(asked),
+                no_misdelivery(asked),
+                at_most_once(asked),
+                honest(asked),
+            ];
             found.extend(checks.into_iter().flatten().map(|what| format!("request {id}: {what}")));
         }
         found.extend(self.one_owner());
@@ -340,6 +354,11 @@ fn outcome(asked: &Asked, bounds: Bounds) -> Option<String> {
         [_] => None,
         more => Some(format!("has {} outcomes", more.len())),
     }
+}
+
+/// K1, at the other end: a part of a request never looks whole.
+fn whole(asked: &Asked) -> Option<String> {
+    asked.mistaken.as_ref().map(|what| format!("an origin took for the whole: {what}"))
 }
 
 /// K2: a request reaches its own tenant's origin only.

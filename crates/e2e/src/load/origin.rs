@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use futures::stream;
 use http::header::CONTENT_LENGTH;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -21,8 +21,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{pace, seed};
-use crate::body::{Body, body_of, empty, patterned};
+use super::{UPLOAD_BYTES, pace, seed};
+use crate::body::{Body, Digest, Digesting, body_of, empty, patterned};
 use crate::pattern::Pattern;
 use crate::raw_origin::head_of;
 
@@ -146,13 +146,28 @@ async fn answer(manner: &Manner, request: Request<Incoming>) -> Result<Response<
     let [id, bytes, pause] = numbers(request.uri().path())?;
     let (pause, seed) = (Duration::from_millis(pause), seed(manner.mark, id));
     manner.ledger.deliver(id, manner.mark);
-    request.into_body().collect().await?;
+    let sent = if request.method() == Method::POST { UPLOAD_BYTES } else { 0 };
+    let received = received(request.into_body()).await?;
+    if received != Digest::of_pattern(seed, sent) {
+        manner.ledger.mistook(id, format!("{} bytes that are not the {sent} sent", received.bytes));
+    }
     let body = if pause.is_zero() { patterned(seed, bytes) } else { slow(seed, bytes, pause) };
     let mut response = Response::new(body);
     if id % 2 == 1 {
         response.headers_mut().insert(CONTENT_LENGTH, bytes.into());
     }
     Ok(response)
+}
+
+/// A body that ends in order, however long that takes.
+async fn received(mut body: Incoming) -> Result<Digest> {
+    let mut digesting = Digesting::default();
+    while let Some(frame) = body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            digesting.update(data);
+        }
+    }
+    Ok(digesting.finish())
 }
 
 fn broken() -> Response<Body> {

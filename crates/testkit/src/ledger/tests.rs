@@ -8,7 +8,8 @@ const BOUNDS: Bounds = Bounds { back_within: Duration::from_mins(1), told_within
 fn fine(mark: char) -> Asked {
     let told = vec![(SECOND * 11, Told::Complete)];
     let (delivered, delivered_at) = (vec![mark], Some(SECOND * 10));
-    Asked { mark, safe: false, at: SECOND * 10, told, delivered, delivered_at, answer: None }
+    let (mistaken, answer) = (None, None);
+    Asked { mark, safe: false, at: SECOND * 10, told, delivered, delivered_at, mistaken, answer }
 }
 
 fn books(change: impl FnOnce(&mut Asked)) -> Books {
@@ -38,6 +39,12 @@ fn outcomes_that_are_none_are_found() {
     found(&books(|asked| asked.told = vec![(late, Told::Complete)]), "took 31s");
     found(&before(Told::Wrong("a short body".to_owned())), "a short body");
     found(&before(Told::Error(503)), "was told 503 and had arrived");
+}
+
+#[test]
+fn a_part_that_looked_whole_is_found() {
+    let books = books(|asked| asked.mistaken = Some("9 bytes of 10".to_owned()));
+    found(&books, "an origin took for the whole: 9 bytes of 10");
 }
 
 #[test]

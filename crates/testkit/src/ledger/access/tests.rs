@@ -16,6 +16,7 @@ fn asked() -> Asked {
         told: vec![(SECOND * 11, Told::Complete)],
         delivered: vec!['a'],
         delivered_at: Some(SECOND * 10),
+        mistaken: None,
         answer: Some(Answer { request: "id-7".to_owned(), status: 200, in_bytes: 5, out_bytes: 9 }),
     }
 }
