@@ -252,6 +252,11 @@ async fn how_an_address_is_shared_is_said_with_every_bind() {
         let ended = home.run(&["http", "3000", flags[0], flags[1]], "").await;
         assert_eq!(ended.code, Some(2), "without a pool there is nothing to share: {}", ended.stderr);
     }
+    for kind in ["tcp", "udp", "tls"] {
+        let ended = home.run(&[kind, "3000", "--pooling", "--sticky", "cookie"], "").await;
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("--sticky address"), "{ended:?}");
+    }
 }
 
 #[tokio::test]

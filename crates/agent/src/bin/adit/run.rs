@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_agent::config::{Config, Environment, Flags};
 use adit_agent::limits::OUTPUT_FLUSH;
 use adit_agent::{Agent, Event, Events, ExitStatus, Handle, Outcome, Parting, agent_key, chain};
+use adit_domain::EndpointKind;
 use adit_process::log_lines::LogFlush;
 use adit_process::signals::{Signal, Signals};
 use adit_process::tasks::Tasks;
@@ -15,6 +16,7 @@ use tokio::time::timeout;
 use crate::args::Order;
 use crate::console::Console;
 use crate::logging::{self, Destination};
+use crate::pool::Sticky;
 use crate::screen::{Audience, Screen};
 use crate::settings::HOW_TO_ADD;
 
@@ -66,6 +68,10 @@ fn prepare(order: Order<'_>, flags: Flags, environment: Environment) -> Result<P
     if order.running.json && Destination::of(&order.running.log) == Destination::Stdout {
         let advice = "Send the log elsewhere, as with --log stderr.";
         return Err(usage("--json and --log stdout would mix on standard output", advice));
+    }
+    if order.running.pool.sticky == Some(Sticky::Cookie) && order.upstream.kind() != EndpointKind::Http {
+        let advice = "Use --sticky address: only HTTP has cookies.";
+        return Err(usage(&format!("--sticky cookie means nothing for {}", order.upstream.kind()), advice));
     }
     let log = logging::start(&order.running.log).map_err(|error| usage(&chain(&error), ""))?;
     let config = Config::load(flags, environment)
