@@ -38,6 +38,10 @@ pub const WINDOW_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// delay; enough for 2 GB/s there.
 pub const WINDOW_NEAR_BYTES_MAX: usize = 256 * 1024;
 
+/// The same of the only stream of its session. It is in nobody's way, and each program on its way to the visitor can work for
+/// longer before the next one must be given a processor.
+pub const WINDOW_NEAR_ALONE_BYTES_MAX: usize = 1024 * 1024;
+
 /// A peer whose round trip is not longer is near: wider windows would make queues longer and nothing faster.
 pub const NEAR_ROUND_TRIP_MAX: Duration = Duration::from_millis(1);
 

@@ -7,7 +7,7 @@ use adit_wire::limits::{DATAGRAM_CREDIT_BYTES, INITIAL_CREDIT_BYTES};
 use crate::{
     limits::{
         LINE_BYTES_PER_US, NEAR_GROWTH_AFTER_BYTES, NEAR_ROUND_TRIP_MAX, WINDOW_BYTES_MAX,
-        WINDOW_NEAR_BYTES_MAX,
+        WINDOW_NEAR_ALONE_BYTES_MAX, WINDOW_NEAR_BYTES_MAX,
     },
     shared::Seat,
 };
@@ -51,7 +51,9 @@ impl Window {
         if !seat.parked().is_wanted() {
             return;
         }
-        let wider = widened(self.bytes, self.taken, seat.shared().line.round_trip());
+        let is_alone = seat.shared().streams() == 1;
+        let near_max = if is_alone { WINDOW_NEAR_ALONE_BYTES_MAX } else { WINDOW_NEAR_BYTES_MAX };
+        let wider = widened((self.bytes, near_max), self.taken, seat.shared().line.round_trip());
         let growth = wider.saturating_sub(self.bytes);
         if growth > 0 && seat.parked().grow(growth) {
             seat.parked().was_given();
@@ -80,8 +82,8 @@ impl Window {
 }
 
 /// The next window for a reader that waits. What a line can hold is its speed times its round trip; where that is little,
-/// only queues would grow, and only a long transfer is worth the memory.
-fn widened(window: usize, taken: u64, round_trip: Option<Duration>) -> usize {
+/// only queues would grow, and only a long transfer is worth the memory, up to `near_max`.
+fn widened((window, near_max): (usize, usize), taken: u64, round_trip: Option<Duration>) -> usize {
     let round_trip = round_trip.unwrap_or_default();
     let is_near = round_trip <= NEAR_ROUND_TRIP_MAX;
     if is_near && taken < NEAR_GROWTH_AFTER_BYTES {
@@ -89,7 +91,7 @@ fn widened(window: usize, taken: u64, round_trip: Option<Duration>) -> usize {
     }
     let us = usize::try_from(round_trip.as_micros()).unwrap_or(usize::MAX);
     let held_by_line = us.saturating_mul(LINE_BYTES_PER_US);
-    let most = held_by_line.clamp(WINDOW_NEAR_BYTES_MAX, WINDOW_BYTES_MAX);
+    let most = held_by_line.clamp(near_max, WINDOW_BYTES_MAX);
     window.saturating_mul(4).min(most).max(window)
 }
 
@@ -98,17 +100,28 @@ mod tests {
     use std::time::Duration;
 
     use super::widened;
-    use crate::limits::{NEAR_GROWTH_AFTER_BYTES, WINDOW_BYTES_MAX, WINDOW_NEAR_BYTES_MAX};
+    use crate::limits::{
+        NEAR_GROWTH_AFTER_BYTES, WINDOW_BYTES_MAX, WINDOW_NEAR_ALONE_BYTES_MAX, WINDOW_NEAR_BYTES_MAX,
+    };
 
     const K: usize = 1024;
+
+    /// Of one stream of several.
+    fn near(window: usize, taken: u64, round_trip: Option<Duration>) -> usize {
+        widened((window, WINDOW_NEAR_BYTES_MAX), taken, round_trip)
+    }
 
     #[test]
     fn a_near_peer_gets_a_little_more_after_a_while() {
         for round_trip in [None, Some(Duration::from_micros(80)), Some(Duration::from_millis(1))] {
-            assert_eq!(widened(64 * K, NEAR_GROWTH_AFTER_BYTES - 1, round_trip), 64 * K);
-            assert_eq!(widened(64 * K, NEAR_GROWTH_AFTER_BYTES, None), WINDOW_NEAR_BYTES_MAX);
+            assert_eq!(near(64 * K, NEAR_GROWTH_AFTER_BYTES - 1, round_trip), 64 * K);
+            assert_eq!(near(64 * K, NEAR_GROWTH_AFTER_BYTES, None), WINDOW_NEAR_BYTES_MAX);
         }
-        assert_eq!(widened(WINDOW_NEAR_BYTES_MAX, u64::MAX, None), WINDOW_NEAR_BYTES_MAX);
+        assert_eq!(near(WINDOW_NEAR_BYTES_MAX, u64::MAX, None), WINDOW_NEAR_BYTES_MAX);
+        let alone = |window| widened((window, WINDOW_NEAR_ALONE_BYTES_MAX), u64::MAX, None);
+        assert_eq!(alone(WINDOW_NEAR_ALONE_BYTES_MAX / 4 - 1), WINDOW_NEAR_ALONE_BYTES_MAX - 4);
+        assert_eq!(alone(WINDOW_NEAR_ALONE_BYTES_MAX / 4), WINDOW_NEAR_ALONE_BYTES_MAX);
+        assert_eq!(alone(WINDOW_NEAR_ALONE_BYTES_MAX / 4 + 1), WINDOW_NEAR_ALONE_BYTES_MAX);
     }
 
     #[test]
@@ -116,17 +129,17 @@ mod tests {
         let far = Some(Duration::from_millis(100));
         let mut window = 64 * K;
         let mut steps = Vec::new();
-        while widened(window, 0, far) > window {
-            window = widened(window, 0, far);
+        while near(window, 0, far) > window {
+            window = near(window, 0, far);
             steps.push(window / K);
         }
         assert_eq!(steps, [256, 1_024, 4_096, WINDOW_BYTES_MAX / K]);
         let five = Some(Duration::from_millis(5));
-        assert_eq!(widened(4 << 20, 0, five), 6_250_000, "10 Gbit/s for 5 ms");
+        assert_eq!(near(4 << 20, 0, five), 6_250_000, "10 Gbit/s for 5 ms");
     }
 
     #[test]
     fn a_window_never_becomes_smaller_by_growing() {
-        assert_eq!(widened(WINDOW_BYTES_MAX, u64::MAX, Some(Duration::from_micros(10))), WINDOW_BYTES_MAX);
+        assert_eq!(near(WINDOW_BYTES_MAX, u64::MAX, Some(Duration::from_micros(10))), WINDOW_BYTES_MAX);
     }
 }
