@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::limits::STEP_WITHIN;
@@ -37,6 +37,16 @@ impl RawOrigin {
             }
         });
         Ok(Self { address })
+    }
+
+    /// One that sends everything back, and ends when the visitor has.
+    pub async fn echo() -> Result<Self> {
+        Self::start(|mut stream| async move {
+            let (mut reading, mut writing) = stream.split();
+            tokio::io::copy(&mut reading, &mut writing).await?;
+            Ok(writing.shutdown().await?)
+        })
+        .await
     }
 
     /// Its port, as the agent is told.

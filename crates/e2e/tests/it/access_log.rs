@@ -71,17 +71,6 @@ fn assert_served([ours, agents]: &[String; 2], kind: &str, (visitor, bytes): (So
     assert_eq!(field(ours, "path").or_else(|| field(ours, "status")), None, "{ours}");
 }
 
-/// Sends everything back, and ends when the visitor has.
-async fn echo() -> Result<RawOrigin> {
-    RawOrigin::start(|mut stream| async move {
-        let (mut reading, mut writing) = stream.split();
-        tokio::io::copy(&mut reading, &mut writing).await?;
-        writing.shutdown().await?;
-        Ok(())
-    })
-    .await
-}
-
 /// Sends `bytes`, ends, and gets them back. Says from where.
 async fn there_and_back(address: SocketAddr, bytes: &[u8]) -> Result<SocketAddr> {
     let mut stream = TcpStream::connect(address).await?;
@@ -105,7 +94,7 @@ fn hello(name: &'static str) -> Result<Vec<u8>> {
 
 #[tokio::test]
 async fn a_connection_to_a_port_leaves_a_record_on_both_sides() -> Result<()> {
-    let (mut place, origin) = (Place::start().await?, echo().await?);
+    let (mut place, origin) = (Place::start().await?, RawOrigin::echo().await?);
     let mut agent = place.agent(&["tcp", &origin.port()])?;
     let url = agent.url().await?;
     let port = url.rsplit(':').next().context("no port")?.parse()?;
@@ -116,7 +105,7 @@ async fn a_connection_to_a_port_leaves_a_record_on_both_sides() -> Result<()> {
 
 #[tokio::test]
 async fn a_connection_that_is_passed_on_leaves_a_record_on_both_sides() -> Result<()> {
-    let (mut place, origin) = (Place::start().await?, echo().await?);
+    let (mut place, origin) = (Place::start().await?, RawOrigin::echo().await?);
     let mut agent = place.agent(&["tls", &origin.port(), "--url", "sealed"])?;
     agent.url().await?;
     let hello = hello("sealed.localhost")?;

@@ -74,21 +74,10 @@ async fn to_end(stream: &mut TcpStream) -> Result<std::io::Result<Vec<u8>>> {
     Ok(read.map(|_| bytes))
 }
 
-/// Sends everything back, and ends when the visitor has.
-async fn echo() -> Result<RawOrigin> {
-    RawOrigin::start(|mut stream| async move {
-        let (mut reading, mut writing) = stream.split();
-        tokio::io::copy(&mut reading, &mut writing).await?;
-        writing.shutdown().await?;
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test]
 async fn bytes_pass_both_ways_as_they_are() -> Result<()> {
     let place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = place.tcp(&origin.port(), &[])?;
     let mut stream = visit(address(&agent.url().await?)?).await?;
     let sent = Pattern::new(1).take(LARGE_BYTES);
@@ -207,7 +196,7 @@ fn assert_reset(ended: &std::io::Result<Vec<u8>>) {
 #[tokio::test]
 async fn without_its_agent_a_port_is_closed_and_then_the_same() -> Result<()> {
     let place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = place.tcp(&origin.port(), &[])?;
     let url = agent.url().await?;
     let at = address(&url)?;
@@ -252,7 +241,7 @@ async fn the_port_is_the_same_after_a_restart_with_postgres() -> Result<()> {
 }
 
 async fn restart(mut place: Place) -> Result<()> {
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = place.tcp(&origin.port(), &[])?;
     let url = agent.url().await?;
     for signal in [Signal::KILL, Signal::TERM] {
@@ -269,7 +258,7 @@ async fn restart(mut place: Place) -> Result<()> {
 #[tokio::test]
 async fn a_port_that_was_asked_for_is_nobody_elses() -> Result<()> {
     let place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let port = place.ports()?.last().to_string();
     let mut agent = place.tcp(&origin.port(), &["--remote-port", &port])?;
     assert_eq!(agent.url().await?, format!("tcp://localhost:{port}"));
@@ -300,7 +289,8 @@ async fn a_port_that_was_asked_for_is_nobody_elses() -> Result<()> {
 #[tokio::test]
 async fn the_newer_agent_takes_the_port() -> Result<()> {
     let place = Place::start().await?;
-    let (old, new) = (echo().await?, RawOrigin::start(async |mut s| Ok(s.write_all(b"new").await?)).await?);
+    let (old, new) =
+        (RawOrigin::echo().await?, RawOrigin::start(async |mut s| Ok(s.write_all(b"new").await?)).await?);
     let mut first = place.tcp(&old.port(), &["--url", "ssh"])?;
     let url = first.url().await?;
     let laptop = Home::new(&place.stack, &place.key)?;
@@ -332,7 +322,7 @@ async fn what_is_not_offered_is_refused_with_a_reason() -> Result<()> {
 #[tokio::test]
 async fn http_does_not_find_it() -> Result<()> {
     let place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = place.tcp(&origin.port(), &["--url", "ssh"])?;
     let visitor = Visitor::new(&place.stack, &agent.hostname().await?)?;
     assert_eq!(visitor.https().await?.get("/").await?.status(), 404);

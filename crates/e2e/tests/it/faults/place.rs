@@ -35,6 +35,9 @@ const AGENT_LOG: &str = "agent.log";
 /// requests.
 const LOG_LINES_MAX: usize = 2_000;
 
+/// And for each agent that was killed: its four sessions end, and four others begin.
+const LOG_LINES_PER_KILL: usize = 20;
+
 /// What a server may hold after a run beyond what it held before. Visitors leave without a word, and it may keep upstream
 /// connections for a while.
 const SLACK: Slack = Slack { descriptors: 12, threads: 24, resident_bytes: 96 * 1024 * 1024 };
@@ -250,7 +253,8 @@ impl Place {
         let mut violations = books.violations(BOUNDS);
         violations.extend(self.logs_agree(&books).await);
         let said = self.stack.logs();
-        violations.extend(quiet(&said, &self.secrets, LOG_LINES_MAX + AccessLogs::lines(&said)));
+        let lines_max = LOG_LINES_MAX + books.kills.len() * LOG_LINES_PER_KILL + AccessLogs::lines(&said);
+        violations.extend(quiet(&said, &self.secrets, lines_max));
         for mark in ['a', 'b'] {
             violations.extend(quiet(&self.agents_log(mark), &self.secrets, usize::MAX));
         }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::{Place, WITHIN, address, assert_closed, assert_reset, echo, exactly, to_end, visit};
+use super::{Place, WITHIN, address, assert_closed, assert_reset, exactly, to_end, visit};
 
 /// How long the server waits for an agent that has vanished.
 const HOLD: Duration = Duration::from_secs(15);
@@ -60,7 +60,7 @@ async fn connections_wait_for_an_agent_that_comes_back() -> Result<()> {
 #[tokio::test]
 async fn connections_wait_for_so_long() -> Result<()> {
     let mut place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = start(&place, &origin.port())?;
     let at = address(&agent.url().await?)?;
     lose(&mut place, &mut agent).await?;
@@ -75,7 +75,7 @@ async fn connections_wait_for_so_long() -> Result<()> {
 #[tokio::test]
 async fn nobody_waits_for_an_agent_that_was_stopped_nor_while_the_server_leaves() -> Result<()> {
     let mut place = Place::start().await?;
-    let origin = echo().await?;
+    let origin = RawOrigin::echo().await?;
     let mut agent = start(&place, &origin.port())?;
     let at = address(&agent.url().await?)?;
     agent.program().signal(Signal::INT)?;

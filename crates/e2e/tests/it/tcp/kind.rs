@@ -1,18 +1,18 @@
 //! A name that was removed comes back as another kind of endpoint.
 
-use adit_e2e::{EVENT_WITHIN, Origin, Visitor, until};
+use adit_e2e::{EVENT_WITHIN, Origin, RawOrigin, Visitor, until};
 use anyhow::{Context as _, Result};
 use http::StatusCode;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-use super::{Place, address, echo};
+use super::{Place, address};
 
 /// Its port is still open when the web service takes the name, and bytes from there must not reach that.
 #[tokio::test]
 async fn a_port_does_not_outlive_the_kind_that_had_it() -> Result<()> {
     let place = Place::start().await?;
-    let (raw, web) = (echo().await?, Origin::start().await?);
+    let (raw, web) = (RawOrigin::echo().await?, Origin::start().await?);
     let mut before = place.tcp(&raw.port(), &["--url", "shop"])?;
     let at = address(&before.url().await?)?;
     let listed: Vec<Value> = place.stack.admin(&["endpoint", "list"]).await?;
