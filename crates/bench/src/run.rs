@@ -36,9 +36,9 @@ pub async fn run(run: &Run) -> Result<()> {
     let plan = if run.brief { Plan::brief() } else { Plan::full() };
     let mut bench = Bench { place, plan, rows: Vec::new() };
     for repetition in 1..=run.repetitions {
-        for system in &systems {
+        for system in turned(&systems, repetition) {
             console::note(&format!("==> {} ({repetition} of {})", system.name(), run.repetitions));
-            bench.system(*system, &loads, repetition).await;
+            bench.system(system, &loads, repetition).await;
         }
     }
     let header = Header {
@@ -54,6 +54,17 @@ pub async fn run(run: &Run) -> Result<()> {
         report::write(page, &text)?;
     }
     Ok(())
+}
+
+/// The systems in the order of a repetition: as they were named, the other way round, and then from both ends in turns. A
+/// system finds the machine as the one before it left it, so none always comes after the same one.
+fn turned(systems: &[System], repetition: u32) -> Vec<System> {
+    let forwards = systems.iter().copied();
+    match repetition % 3 {
+        1 => forwards.collect(),
+        2 => forwards.rev().collect(),
+        _ => forwards.clone().zip(forwards.rev()).flat_map(|(a, b)| [a, b]).take(systems.len()).collect(),
+    }
 }
 
 /// What is measured so far.
@@ -168,5 +179,26 @@ fn allow_descriptors() {
     let wanted = limit.maximum.map_or(DESCRIPTORS, |maximum| maximum.min(DESCRIPTORS));
     if limit.current.is_some_and(|current| current < wanted) {
         let _refused = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turned;
+    use crate::system::System;
+
+    #[test]
+    fn each_repetition_has_every_system_after_another_one() {
+        let systems = System::ALL;
+        let orders = [1, 2, 3].map(|repetition| turned(&systems, repetition));
+        for order in &orders {
+            assert!(order.len() == systems.len() && systems.iter().all(|system| order.contains(system)));
+        }
+        for system in &systems {
+            let before =
+                |order: &Vec<System>| order.windows(2).find(|pair| pair[1] == *system).map(|pair| pair[0]);
+            let [first, second, third] = orders.each_ref().map(before);
+            assert!(first != second && second != third, "{system:?}");
+        }
     }
 }
