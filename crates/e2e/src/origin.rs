@@ -34,7 +34,7 @@ const PARTS_MAX: usize = 16;
 /// | --- | --- |
 /// | `/bytes/N?seed=S` | N bytes of the pattern S, with their length |
 /// | `/chunked/N?seed=S` | the same, chunked |
-/// | `/upload` | JSON: what came, as a digest, and its trailers |
+/// | `/upload`, `/upload?seed=S` | JSON: what came, as a digest, and its trailers; it is compared with the pattern S |
 /// | `/echo-headers` | JSON: method, target, version and headers as they came |
 /// | `/parts`, `/sse` | a body that the test hands out by [`Origin::parts`] |
 /// | `/status/NNN` | this status, with a body where it may have one |
@@ -61,6 +61,8 @@ pub struct Upload {
     pub bytes: u64,
     /// Whether it has ended, and then whether the end was a good one.
     pub complete: Option<bool>,
+    /// Whether something came that is not the pattern.
+    pub differs: bool,
 }
 
 #[derive(Debug)]

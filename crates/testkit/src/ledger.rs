@@ -2,14 +2,15 @@
 //!
 //! Visitors write down what they were told and origins what arrived; the checks are pure functions over that, each with a
 //! test in which it fires. What holds of every request is checked in [`Books::violations`]; beside it stand the checks of
-//! what a process holds ([`Held`]), says ([`quiet`]), logs of each request ([`AccessLogs`]), bills ([`Bill`]) and keeps ([`Kept`]), and of how fast it is
-//! ([`slowed`], [`slower`]).
+//! what a process holds ([`Held`]), says ([`quiet`]), logs of each request ([`AccessLogs`]), bills ([`Bill`]) and keeps ([`Kept`]), of how fast it is
+//! ([`slowed`], [`slower`]), and of how the long streams end that are open when it dies ([`Severed`]).
 
 mod access;
 mod bill;
 mod held;
 mod kept;
 mod quiet;
+mod severed;
 mod speed;
 
 pub use access::{AccessLogs, Answer, Killed};
@@ -17,6 +18,7 @@ pub use bill::Bill;
 pub use held::{Held, Slack};
 pub use kept::Kept;
 pub use quiet::quiet;
+pub use severed::{End, Severed};
 pub use speed::{Slowdown, slowed, slower};
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::{Shared, Upload, git, upgrade};
 use crate::body::{Body, Digesting, Parts, body_of, empty, patterned, text};
+use crate::pattern::Pattern;
 
 /// Answers one request. What goes wrong here is told in the body, for the test that reads it.
 pub(super) async fn answer(
@@ -68,7 +69,8 @@ fn seed(request: &Request<Incoming>) -> Result<u64> {
 
 async fn upload(shared: &Shared, request: Request<Incoming>) -> Result<Response<Body>> {
     let before = shared.upload.borrow().before + 1;
-    shared.upload.send_replace(Upload { before, bytes: 0, complete: None });
+    shared.upload.send_replace(Upload { before, ..Upload::default() });
+    let mut pattern = request.uri().query().map(|_| seed(&request)).transpose()?.map(Pattern::new);
     let mut body = request.into_body();
     let mut digesting = Digesting::default();
     let mut trailers = HeaderMap::new();
@@ -80,7 +82,11 @@ async fn upload(shared: &Shared, request: Request<Incoming>) -> Result<Response<
         if let Some(data) = frame.data_ref() {
             digesting.update(data);
             shared.ledger.incoming(data.len());
-            shared.upload.send_modify(|upload| upload.bytes += data.len() as u64);
+            let differs = pattern.as_mut().is_some_and(|pattern| pattern.take(data.len()) != data);
+            shared.upload.send_modify(|upload| {
+                upload.bytes += data.len() as u64;
+                upload.differs |= differs;
+            });
         } else if let Ok(last) = frame.into_trailers() {
             trailers = last;
         }

@@ -28,7 +28,8 @@ async fn bodies_are_what_their_digest_says() -> Result<()> {
             Digest::of_pattern(3, 100_000)
         );
     }
-    let answer = connection.upload("/upload", patterned(4, 70_000)).await?;
+    let answer = connection.upload("/upload?seed=4", patterned(4, 70_000)).await?;
+    assert!(!origin.upload("an upload", |upload| upload.complete.is_some()).await?.differs);
     assert_eq!(serde_json::from_value::<Digest>(answer)?, Digest::of_pattern(4, 70_000));
     assert_eq!((origin.connections(), origin.requests()), (1, 3));
     Ok(())
@@ -72,11 +73,11 @@ async fn parts_and_broken_uploads_are_told() -> Result<()> {
         origin.upload("5,000 bytes", |upload| upload.bytes == 5000).await?;
         parts.cut().await
     };
-    let (answer, cut) = tokio::join!(connection.upload("/upload", body), cut);
+    let (answer, cut) = tokio::join!(connection.upload("/upload?seed=4", body), cut);
     cut?;
     assert!(answer.is_err());
     let upload = origin.upload("a broken upload", |upload| upload.complete.is_some()).await?;
-    assert_eq!((upload.bytes, upload.complete), (5000, Some(false)));
+    assert_eq!((upload.bytes, upload.complete, upload.differs), (5000, Some(false), true));
     Ok(())
 }
 

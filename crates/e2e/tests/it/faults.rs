@@ -7,6 +7,7 @@ mod clocks;
 mod crowd;
 mod descriptors;
 mod far;
+mod held;
 mod herd;
 mod hostile;
 mod killed;

@@ -51,7 +51,7 @@ impl Place {
 }
 
 /// The port in a URL `tcp://localhost:PORT`, on the loopback address.
-fn address(url: &str) -> Result<SocketAddr> {
+pub(super) fn address(url: &str) -> Result<SocketAddr> {
     let port = url.strip_prefix("tcp://localhost:").with_context(|| format!("not for tcp: {url}"))?;
     Ok(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))
 }

@@ -22,17 +22,17 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client};
 const WITHIN: Duration = Duration::from_mins(1);
 
 /// The endpoint's name.
-const NAME: &str = "secret.localhost";
+pub(super) const NAME: &str = "secret.localhost";
 
 /// A TLS server with a certificate of its own for [`NAME`], which sends back what it gets.
 #[derive(Clone)]
-struct Service {
-    origin: Arc<RawOrigin>,
+pub(super) struct Service {
+    pub(super) origin: Arc<RawOrigin>,
     certificate: CertificateDer<'static>,
 }
 
 impl Service {
-    async fn start() -> Result<Self> {
+    pub(super) async fn start() -> Result<Self> {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![NAME.to_owned()])?;
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -64,7 +64,7 @@ impl Service {
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    async fn visit(&self, at: SocketAddr) -> Result<client::TlsStream<TcpStream>> {
+    pub(super) async fn visit(&self, at: SocketAddr) -> Result<client::TlsStream<TcpStream>> {
         let stream = TcpStream::connect(at).await?;
         let name = ServerName::try_from(NAME)?;
         Ok(within("a handshake", WITHIN, self.client(None)?.connect(name, stream)).await??)

@@ -1,0 +1,150 @@
+//! F1, F2 and F9 for streams that are open for long: every kind of them is open and has carried something when it happens.
+//! Each is seen to be cut, soon, and what it has carried is the begin of what was sent.
+
+mod kinds;
+mod place;
+mod speech;
+mod streams;
+
+use std::time::{Duration, Instant};
+
+use adit_e2e::{Pattern, full};
+use adit_testkit::ledger::{End, Severed};
+use anyhow::{Result, ensure};
+
+use place::Place;
+use speech::Course;
+use streams::Held;
+
+/// What is promised: from the death of an agent or a server until each visitor has seen the cut, from the start of an agent
+/// or a server until new streams of every kind carry, and from the moment that a network goes silent until the cut.
+const CUT_WITHIN: Duration = Duration::from_secs(2);
+const BACK_TO_AGENT_WITHIN: Duration = Duration::from_secs(3);
+const BACK_TO_SERVER_WITHIN: Duration = Duration::from_secs(10);
+const DEAD_WITHIN: Duration = Duration::from_secs(25);
+
+/// Beside that, for a machine that does other things: of the first and the second time, idle ones need a hundredth.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// Streams that are told to end have ended, and a large body has come.
+const ENDED_WITHIN: Duration = Duration::from_mins(1);
+
+/// What each stream carries at least before it happens, and at most.
+const CARRIED_BYTES: u64 = 3_000;
+const CARRIED_BYTES_MORE: u64 = 60_000;
+
+/// F1.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_is_cut_when_the_agent_dies_and_new_ones_work_when_it_is_back() -> Result<()> {
+    let mut place = Place::start().await?;
+    for seed in 0..if full() { 100 } else { 4 } {
+        let mut held = place.hold(seed).await?;
+        let died = Instant::now();
+        place.kill_agents().await?;
+        held.go(Course::Fast);
+        assert_cut(&held.severed(died, CUT_WITHIN + BUSY).await?, CUT_WITHIN + BUSY);
+        place.upstreams_see_it(seed).await?;
+        let begun = Instant::now();
+        place.start_agents()?;
+        place.carries_again(begun, BACK_TO_AGENT_WITHIN).await?;
+    }
+    assert!(!place.stack.logs().contains("panicked"));
+    Ok(())
+}
+
+/// F2.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_is_cut_when_the_server_dies_and_new_ones_work_when_it_is_back() -> Result<()> {
+    let mut place = Place::start().await?;
+    for seed in 0..if full() { 50 } else { 4 } {
+        let mut held = place.hold(seed).await?;
+        let died = Instant::now();
+        place.stack.program().kill().await?;
+        held.go(Course::Fast);
+        let mut severed = held.severed(died, CUT_WITHIN + BUSY).await?;
+        // The kernel ends the connections of a program that is killed, and where no protocol says more than bytes, that
+        // looks like any end.
+        severed.retain(|severed| severed.what != "tcp" || severed.end != End::Whole);
+        assert_cut(&severed, CUT_WITHIN + BUSY);
+        place.upstreams_see_it(seed).await?;
+        place.stack.start_again().await?;
+        place.carries_again(Instant::now(), BACK_TO_SERVER_WITHIN).await?;
+    }
+    assert!(!place.stack.logs().contains("panicked"));
+    Ok(())
+}
+
+/// F9: nobody is told anything by the network.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_is_cut_when_the_network_goes_silent() -> Result<()> {
+    let mut place = Place::start().await?;
+    for seed in 0..if full() { 10 } else { 1 } {
+        let mut held = place.hold(seed).await?;
+        let silent = Instant::now();
+        place.proxy.set_silent(true);
+        held.go(Course::Fast);
+        assert_cut(&held.severed(silent, DEAD_WITHIN + BUSY).await?, DEAD_WITHIN + BUSY);
+        place.upstreams_see_it(seed).await?;
+        place.proxy.set_silent(false);
+        place.carries_again(Instant::now(), BACK_TO_SERVER_WITHIN).await?;
+    }
+    Ok(())
+}
+
+/// What the tests above say would be found if it were not so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_ends_in_order_or_stays_silent_is_found() -> Result<()> {
+    let place = Place::start().await?;
+    let mut held = Held::open(&place, 1, CARRIED_BYTES).await?;
+    held.go(Course::Still);
+    let silent = held.severed(Instant::now(), Duration::from_millis(200)).await?;
+    held.go(Course::End);
+    let whole = held.severed(Instant::now(), ENDED_WITHIN).await?;
+    for (silent, whole) in silent.iter().zip(&whole) {
+        assert_eq!((&silent.end, &whole.end), (&End::Silent, &End::Whole), "{}", silent.what);
+        for found in [silent, whole] {
+            assert!(found.violation(DEAD_WITHIN).is_some(), "{found:?}");
+        }
+    }
+    assert_eq!((silent.len(), whole.len()), (8, 8));
+    Ok(())
+}
+
+impl Place {
+    /// Streams that have carried something, one time as they talk, and one time after they have fallen silent.
+    async fn hold(&self, seed: u64) -> Result<Held> {
+        let more = Pattern::new(seed).below(CARRIED_BYTES_MORE);
+        let held = Held::open(self, seed, CARRIED_BYTES + more).await?;
+        if seed % 2 == 1 {
+            held.go(Course::Still);
+        }
+        Ok(held)
+    }
+
+    /// An upload and a call that were cut are cut for the services, too.
+    async fn upstreams_see_it(&self, seed: u64) -> Result<()> {
+        let upload = self.origin.upload("the upload has ended", |upload| upload.complete.is_some()).await?;
+        ensure!(upload.complete == Some(false) && !upload.differs, "{upload:?}");
+        let calls = self.callee.calls("the call is cut", |calls| calls.cancelled > seed).await?;
+        ensure!(calls.cancelled == seed + 1, "{calls:?}");
+        Ok(())
+    }
+
+    /// New streams of every kind carry, so soon, and come to their end.
+    async fn carries_again(&mut self, begun: Instant, promised: Duration) -> Result<()> {
+        self.bound().await?;
+        let mut held = Held::open(self, 1, 1).await?;
+        let took = begun.elapsed();
+        ensure!(took <= promised + BUSY, "new streams carry only after {took:?}");
+        held.go(Course::End);
+        for ended in held.severed(Instant::now(), ENDED_WITHIN).await? {
+            ensure!((&ended.end, &ended.wrong) == (&End::Whole, &None), "{ended:?}");
+        }
+        Ok(())
+    }
+}
+
+fn assert_cut(severed: &[Severed], within: Duration) {
+    let violations: Vec<_> = severed.iter().filter_map(|severed| severed.violation(within)).collect();
+    assert!(violations.is_empty(), "{violations:#?}\n{severed:#?}");
+}
