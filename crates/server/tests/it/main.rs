@@ -10,6 +10,7 @@
 mod access_log;
 mod agents;
 mod crowds;
+mod deadlines;
 mod hold;
 mod leaving;
 mod panics;

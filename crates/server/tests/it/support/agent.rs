@@ -5,13 +5,13 @@ use std::time::Duration;
 use adit_domain::id::{InstanceId, TenantId};
 use adit_domain::{EndpointKind, Epoch, Handling, Hostname, Pooling, Timestamp, UpstreamProtocol};
 use adit_mux::{Config, Control, Incoming};
+use adit_net::connection::Connection;
 use adit_net::tls;
 use adit_process::tasks::Tasks;
 use adit_wire::capability::{AgentKey, Capability, SignedCapability};
 use adit_wire::control::{Bind, Bound, Frame};
-use adit_wire::preface::{AgentPreface, SERVER_PREFACE_LEN, ServerPreface, Status};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use adit_wire::preface::{AGENT_PREFACE_LEN, AgentPreface, SERVER_PREFACE_LEN, ServerPreface, Status};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -53,10 +53,11 @@ impl Identity {
     }
 }
 
-async fn handshake(node: &TestNode) -> TlsStream<TcpStream> {
+/// A connection to the node, past its TLS handshake.
+pub async fn handshake(node: &TestNode) -> TlsStream<Box<dyn Connection>> {
     let config = tls::agent_client(&node.roots, adit_wire::ALPN).unwrap();
-    let tcp = TcpStream::connect(node.https).await.unwrap();
-    tls::connect(config, "localhost", tcp, Instant::now() + PATIENCE).await.unwrap()
+    let io = node.dial_https().await;
+    tls::connect(config, "localhost", io, Instant::now() + PATIENCE).await.unwrap()
 }
 
 /// Sends a preface over a fresh connection and returns the node's answer with the connection.
@@ -64,21 +65,26 @@ pub async fn preface(
     node: &TestNode,
     identity: &Identity,
     instance: InstanceId,
-) -> (ServerPreface, TlsStream<TcpStream>) {
+) -> (ServerPreface, TlsStream<Box<dyn Connection>>) {
     let mut io = handshake(node).await;
-    let exporter = tls::exporter(io.get_ref().1, adit_wire::EXPORTER_LABEL).unwrap();
-    let preface = AgentPreface {
-        version_min: adit_wire::VERSION,
-        version_max: adit_wire::VERSION,
-        features: 0,
-        capability: identity.signed.clone(),
-        instance,
-    };
-    io.write_all(&preface.sign(&identity.key, &exporter)).await.unwrap();
+    io.write_all(&signed(&io, identity, instance)).await.unwrap();
     io.flush().await.unwrap();
     let mut answer = [0; SERVER_PREFACE_LEN];
     io.read_exact(&mut answer).await.unwrap();
     (ServerPreface::decode(&answer).unwrap(), io)
+}
+
+/// The preface of an agent on this connection.
+pub fn signed(
+    io: &TlsStream<Box<dyn Connection>>,
+    identity: &Identity,
+    instance: InstanceId,
+) -> [u8; AGENT_PREFACE_LEN] {
+    let exporter = tls::exporter(io.get_ref().1, adit_wire::EXPORTER_LABEL).unwrap();
+    let (version_min, version_max) = (adit_wire::VERSION, adit_wire::VERSION);
+    let capability = identity.signed.clone();
+    AgentPreface { version_min, version_max, features: 0, capability, instance }
+        .sign(&identity.key, &exporter)
 }
 
 /// Asks for a name in the plainest way.
@@ -106,6 +112,14 @@ impl TestAgent {
     pub async fn connect_as(node: &TestNode, identity: &Identity, instance: InstanceId) -> Self {
         let (answer, io) = preface(node, identity, instance).await;
         assert_eq!(answer.status, Status::Ok);
+        Self::over(io, instance)
+    }
+
+    /// On a connection past its preface.
+    pub fn over<S>(io: S, instance: InstanceId) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (incoming, control, driver) = adit_mux::connect(io, &Config::default());
         drop(Tasks::new("test agent").spawn("driver", driver.run()));
         let (pooling, handling, protocol) = (None, Handling::default(), UpstreamProtocol::Http1);

@@ -29,6 +29,8 @@ pub struct Authority {
     pub refreshes_hang: AtomicBool,
     /// Releases are never answered.
     pub releases_hang: AtomicBool,
+    /// Whether a name exists is never answered.
+    pub names_hang: AtomicBool,
     /// What every tenant bought.
     limits: Mutex<PlanLimits>,
     /// What is asked next has a mistake in it.
@@ -78,6 +80,7 @@ impl Authority {
             asked: Notify::new(),
             refreshes_hang: AtomicBool::new(false),
             releases_hang: AtomicBool::new(false),
+            names_hang: AtomicBool::new(false),
             panics: Panics::default(),
             limits: Mutex::new(LIMITS),
             is_away: AtomicBool::new(false),
@@ -194,7 +197,12 @@ impl Directory for Authority {
         self.asked.notify_one();
         may_panic(&self.panics.names);
         let known = self.state().endpoints.contains_key(hostname);
-        Box::pin(async move { Ok(known.then_some(EndpointKind::Http)) })
+        Box::pin(async move {
+            if self.names_hang.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            Ok(known.then_some(EndpointKind::Http))
+        })
     }
 
     fn changes(&self, after: Sequence, patience: Duration) -> BoxFuture<'_, Result<Changes, Unavailable>> {

@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use adit_domain::{Hostname, Timestamp};
+use adit_net::connection::Connection;
+use adit_net::listen::Listen;
 use adit_net::tls::{DevCa, Resolver, Roots};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::{Task, Tasks};
 use adit_server::{Builder, Server, ServerError};
 use tempfile::TempDir;
+use tokio::net::TcpStream;
 
 use super::authority::Authority;
+use super::memory::{self, Door};
 
 /// A node on free ports; it stops when this is dropped.
 pub struct TestNode {
@@ -20,6 +24,8 @@ pub struct TestNode {
     pub roots: Roots,
     pub trigger: Trigger,
     pub running: Task<Result<(), ServerError>>,
+    /// The way to its two ports, if they are in memory and not at those addresses.
+    doors: Option<[Door; 2]>,
     _folder: TempDir,
 }
 
@@ -40,6 +46,26 @@ impl TestNode {
 
     /// A node that differs from others in this.
     pub fn built(authority: Arc<Authority>, differs: impl FnOnce(Builder) -> Builder) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let [https, http] = [any; 2].map(|any| adit_net::listen::bind(any).unwrap());
+        let addresses = [&https, &http].map(|listener| listener.local_addr().unwrap());
+        Self::run(authority, differs, [https, http], addresses)
+    }
+
+    /// A node on ports in memory, for a clock that stands still.
+    pub fn still(authority: Arc<Authority>, differs: impl FnOnce(Builder) -> Builder) -> Self {
+        let ((https, to_https), (http, to_http)) = (memory::port(), memory::port());
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let node = Self::run(authority, differs, [https, http], [nowhere; 2]);
+        Self { doors: Some([to_https, to_http]), ..node }
+    }
+
+    fn run<L: Listen>(
+        authority: Arc<Authority>,
+        differs: impl FnOnce(Builder) -> Builder,
+        [https, http]: [L; 2],
+        addresses: [SocketAddr; 2],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_micros(adit_process::clock::wall_micros());
         let ca = Arc::new(DevCa::create_or_load(folder.path(), now).unwrap());
@@ -50,13 +76,26 @@ impl TestNode {
         // All who come have the same address.
         let builder = Server::builder(directory, authority.clone()).connections_per_address(10_000);
         let server = differs(builder).build();
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let https = adit_net::listen::bind(any).unwrap();
-        let http = adit_net::listen::bind(any).unwrap();
-        let (tls_address, plain_address) = (https.local_addr().unwrap(), http.local_addr().unwrap());
         let (trigger, shutdown) = Shutdown::new();
         let certificates = Resolver::new(vec![Arc::new(leaves)]);
         let running = Tasks::new("test").spawn("node", server.run(https, Some(http), certificates, shutdown));
-        Self { authority, https: tls_address, http: plain_address, roots, trigger, running, _folder: folder }
+        let [https, http] = addresses;
+        Self { authority, https, http, roots, trigger, running, doors: None, _folder: folder }
+    }
+
+    /// A connection to the port of agents and visitors.
+    pub async fn dial_https(&self) -> Box<dyn Connection> {
+        match &self.doors {
+            Some([https, _]) => Box::new(https.dial().await),
+            None => Box::new(TcpStream::connect(self.https).await.unwrap()),
+        }
+    }
+
+    /// A connection to the port of plain HTTP.
+    pub async fn dial_http(&self) -> Box<dyn Connection> {
+        match &self.doors {
+            Some([_, http]) => Box::new(http.dial().await),
+            None => Box::new(TcpStream::connect(self.http).await.unwrap()),
+        }
     }
 }

@@ -41,6 +41,11 @@ impl Visitor {
         Self(Box::new(TcpStream::connect(node).await.unwrap()))
     }
 
+    /// Over plain HTTP, however the node is reached.
+    pub async fn plain(node: &TestNode) -> Self {
+        Self(Box::new(node.dial_http().await))
+    }
+
     /// One whose end is a reset, so that nobody takes it for half of an end.
     pub async fn connect_to_reset(node: SocketAddr) -> Self {
         let stream = TcpStream::connect(node).await.unwrap();
@@ -58,8 +63,8 @@ impl Visitor {
     /// Over TLS, to this name; `None` if the node does not take the connection.
     pub async fn connect_tls(node: &TestNode, host: &str) -> Option<Self> {
         let config = tls::agent_client(&node.roots, b"http/1.1").unwrap();
-        let tcp = TcpStream::connect(node.https).await.unwrap();
-        let tls = tls::connect(config, host, tcp, Instant::now() + PATIENCE).await.ok()?;
+        let io = node.dial_https().await;
+        let tls = tls::connect(config, host, io, Instant::now() + PATIENCE).await.ok()?;
         Some(Self(Box::new(tls)))
     }
 
