@@ -62,11 +62,16 @@ fn take_in(node: &Node, change: &Change) {
 
 #[cfg(test)]
 mod tests {
-    use adit_authority::Sequence;
-    use tokio::time::Instant;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use std::time::Duration;
 
-    use super::ask;
-    use crate::limits::{CHANGES_DEADLINE, CHANGES_PATIENCE};
+    use adit_authority::Sequence;
+    use tokio::time::{Instant, timeout};
+
+    use super::{ask, changes};
+    use crate::builder::Builder;
+    use crate::limits::{CHANGES_DEADLINE, CHANGES_PATIENCE, CHANGES_RETRY};
     use crate::stub::Stub;
 
     #[tokio::test(start_paused = true)]
@@ -74,5 +79,23 @@ mod tests {
         let begun = Instant::now();
         assert!(ask(&Stub::default(), Sequence::START, CHANGES_PATIENCE).await.is_err());
         assert_eq!(begun.elapsed().as_secs(), (CHANGES_PATIENCE + CHANGES_DEADLINE).as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_failure_there_is_a_pause() {
+        const A_MOMENT: Duration = Duration::from_millis(10);
+        let directory = Arc::new(Stub::default());
+        let (node, _trigger) = Builder::new(directory.clone(), Arc::new(Stub::default())).build().into_node();
+        let asked = || directory.asked_for_changes.load(Ordering::SeqCst);
+        let mut following = Box::pin(changes(node, Sequence::START));
+        let failed_after = CHANGES_PATIENCE + CHANGES_DEADLINE;
+        assert!(
+            timeout((failed_after + CHANGES_RETRY).saturating_sub(A_MOMENT), following.as_mut())
+                .await
+                .is_err()
+        );
+        assert_eq!(asked(), 1);
+        assert!(timeout(2 * A_MOMENT, following.as_mut()).await.is_err());
+        assert_eq!(asked(), 2);
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     use crate::limits::{
         AGENT_HANDSHAKES_ADDRESSES_MAX, AGENT_HANDSHAKES_BURST, AGENT_HANDSHAKES_INTERVAL,
         AGENT_HANDSHAKES_LEFT_MIN, AGENT_HANDSHAKES_PER_ADDRESS_BURST, AGENT_HANDSHAKES_PER_ADDRESS_INTERVAL,
-        BAD_SIGNATURES_ADDRESSES_MAX, BAD_SIGNATURES_BURST,
+        BAD_SIGNATURES_ADDRESSES_MAX, BAD_SIGNATURES_BURST, BAD_SIGNATURES_INTERVAL,
     };
 
     /// Numbers of addresses around a limit, and whether the last one is counted.
@@ -104,6 +104,19 @@ mod tests {
         }
         assert!(handshakes.begin(address(1)).is_err());
         assert!(handshakes.begin(address(2)).is_ok());
+    }
+
+    #[test]
+    fn after_a_while_such_an_address_may_show_one_more() {
+        const A_MOMENT: Duration = Duration::from_micros(1);
+        let (handshakes, now) = (Handshakes::default(), Instant::now());
+        (0..BAD_SIGNATURES_BURST).for_each(|_| handshakes.bad_signature_at(address(1), now));
+        let not_quite = BAD_SIGNATURES_INTERVAL.saturating_sub(A_MOMENT);
+        let later = now + BAD_SIGNATURES_INTERVAL;
+        assert!(handshakes.begin_at(address(1), now + not_quite).is_err());
+        assert!(handshakes.begin_at(address(1), later).is_ok());
+        handshakes.bad_signature_at(address(1), later);
+        assert!(handshakes.begin_at(address(1), later + not_quite).is_err());
     }
 
     #[test]

@@ -102,10 +102,19 @@ fn turned(sheds: &AtomicBool, percent: u64) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
+    use adit_mux::Budget;
+    use adit_net::accept::{ConnectionLimits, Gate};
+    use adit_process::shutdown::Shutdown;
+    use adit_process::tasks::Tasks;
+    use tokio::time::sleep;
+
     use super::{Ceilings, Overload, Use};
-    use crate::limits::{SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
+    use crate::limits::{OVERLOAD_LOOK_INTERVAL, SHED_ABOVE_PERCENT, SHED_UNTIL_PERCENT};
 
     #[test]
     fn shedding_begins_above_one_line_and_ends_below_another() {
@@ -142,6 +151,25 @@ mod tests {
         assert!(!overload.sheds.load(Ordering::Relaxed));
         overload.look(Use { memory_bytes: 1, descriptors: 0 }, Ceilings { memory_bytes: 0, descriptors: 1 });
         assert!(overload.sheds.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_used_is_looked_at_all_the_time() {
+        let ceilings = Ceilings { memory_bytes: u64::MAX, descriptors: 1_000 };
+        let gate = Gate::new(ConnectionLimits { connections_max: 8, per_address_max: 8 });
+        let (overload, (_trigger, shutdown)) = (Arc::new(Overload::default()), Shutdown::new());
+        let tasks = Tasks::new("test");
+        let watching = Arc::clone(&overload).watch(ceilings, gate, Budget::new(0), shutdown);
+        drop(tasks.spawn("watch", watching));
+        let bound = || overload.connections_max.load(Ordering::Relaxed);
+        sleep(OVERLOAD_LOOK_INTERVAL / 2).await;
+        let before = bound();
+        // Other tests of the process may have some, too.
+        let files: Vec<_> = (0..64).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+        sleep(OVERLOAD_LOOK_INTERVAL / 4).await;
+        assert_eq!(bound(), before);
+        sleep(OVERLOAD_LOOK_INTERVAL / 2).await;
+        assert!(bound() <= before - files.len() / 2, "{} of {before}", bound());
     }
 
     #[test]

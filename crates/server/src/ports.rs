@@ -174,8 +174,10 @@ mod tests {
     use adit_net::listen;
     use adit_process::tasks::Tasks;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::Instant;
 
     use super::{OpenError, Ports};
+    use crate::limits::PORT_OPEN_DEADLINE;
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -235,6 +237,18 @@ mod tests {
         assert!(matches!(open(&ports, endpoint, port).await, Err(OpenError::Bind(_))));
         drop(taken);
         open(&ports, endpoint, port).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_does_not_end_is_waited_for_until_the_deadline() {
+        let (ports, endpoint, tasks) = (Ports::new(HERE), EndpointId::new(), Tasks::new("test"));
+        let endless = |_, _| Ok(std::future::pending());
+        let [before, now] = [1, 2].map(|port| NonZeroU16::new(port).unwrap());
+        ports.open(endpoint, before, &tasks, endless).await.unwrap();
+        let begun = Instant::now();
+        let opened = ports.open(endpoint, now, &tasks, endless).await;
+        assert!(matches!(opened, Err(OpenError::Deadline(port)) if port == now), "{opened:?}");
+        assert_eq!(begun.elapsed().as_millis(), PORT_OPEN_DEADLINE.as_millis());
     }
 
     #[tokio::test]

@@ -27,12 +27,14 @@ pub(crate) fn capability(tenant: TenantId, limits: PlanLimits) -> Capability {
     }
 }
 
-/// Knows no names, never answers about changes, and counts how many ask for a name at once and what is released.
+/// Knows no names, never answers about changes, and counts how many ask for a name at once, what is released, and how often changes are
+/// asked for.
 #[derive(Default)]
 pub(crate) struct Stub {
     asking: AtomicUsize,
     pub(crate) asking_max: AtomicUsize,
     pub(crate) released: AtomicUsize,
+    pub(crate) asked_for_changes: AtomicUsize,
 }
 
 impl Admission for Stub {
@@ -66,6 +68,7 @@ impl Directory for Stub {
     }
 
     fn changes(&self, _: Sequence, _: Duration) -> BoxFuture<'_, Result<Changes, Unavailable>> {
+        self.asked_for_changes.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::pending())
     }
 }

@@ -74,3 +74,40 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use adit_authority::Change;
+    use adit_domain::id::TenantId;
+    use adit_domain::{Plan, Timestamp};
+
+    use super::Trust;
+    use crate::limits::REVOCATION_MEMORY;
+    use crate::stub::capability;
+
+    #[test]
+    fn a_revocation_is_remembered_for_as_long_as_a_capability_can_live() {
+        const A_MOMENT: Duration = Duration::from_micros(1);
+        let capability = capability(TenantId::new(), Plan::default().limits());
+        let revocations = [
+            Change::ApiKeyRevoked(capability.api_key),
+            Change::CapabilityRevoked(capability.id),
+            Change::TenantSuspended(capability.tenant),
+        ];
+        let seen = Timestamp::from_micros(0);
+        for revocation in revocations {
+            for (age, is_revoked) in [
+                (REVOCATION_MEMORY.saturating_sub(A_MOMENT), true),
+                (REVOCATION_MEMORY, true),
+                (REVOCATION_MEMORY + A_MOMENT, false),
+            ] {
+                let trust = Trust::default();
+                trust.apply(&revocation, seen);
+                trust.apply(&Change::TenantSuspended(TenantId::new()), seen.plus(age));
+                assert_eq!(trust.is_revoked(&capability), is_revoked, "{revocation:?} {age:?}");
+            }
+        }
+    }
+}

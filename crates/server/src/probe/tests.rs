@@ -10,13 +10,14 @@ use adit_domain::{EndpointKind, Epoch, Hostname, Plan, Pooling};
 use adit_mux::Answer;
 use adit_process::shutdown::Trigger;
 use adit_process::tasks::Tasks;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{failed, watch};
 use crate::builder::Builder;
 use crate::hold::Holds;
 use crate::limits::{
-    MEMBERS_MAX, PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_HEALTHY_EVERY, PROBES_AT_ONCE, PROBES_FAILED_MAX,
+    MEMBERS_MAX, PROBE_DEADLINE, PROBE_EVERY_MAX, PROBE_EVERY_MIN, PROBE_HEALTHY_EVERY, PROBES_AT_ONCE,
+    PROBES_FAILED_MAX, UPSTREAM_CONNECT_DEADLINE,
 };
 use crate::manner::Manner;
 use crate::node::Node;
@@ -189,6 +190,29 @@ async fn a_member_that_comes_and_goes_has_one_probe() {
     until(&node, &a, true).await;
     sleep(SLACK).await;
     assert_eq!(node.agent_tasks.running(), 0);
+}
+
+/// Each probe doubles the wait for the next, up to a bound; one without an answer has a deadline.
+#[tokio::test(start_paused = true)]
+async fn who_is_out_is_probed_ever_more_rarely() {
+    const A_MOMENT: Duration = Duration::from_millis(10);
+    let (node, _trigger, [a, _b]) = two_of_which_one_refuses();
+    failed(&node, &claimed().hostname, &a.tunnel);
+    let (mut every, mut at) = (PROBE_EVERY_MIN, Instant::now());
+    for probes in 0..8 {
+        at += every;
+        sleep_until(at - A_MOMENT).await;
+        assert_eq!(a.asked.load(Ordering::SeqCst), probes, "{every:?}");
+        sleep_until(at + A_MOMENT).await;
+        assert_eq!(a.asked.load(Ordering::SeqCst), probes + 1, "{every:?}");
+        every = PROBE_EVERY_MAX.min(2 * every);
+    }
+    a.does.store(SAYS_NOTHING, Ordering::SeqCst);
+    sleep(every).await;
+    a.does.store(TAKES, Ordering::SeqCst);
+    let back_after = until(&node, &a, true).await;
+    let expected = UPSTREAM_CONNECT_DEADLINE + PROBE_EVERY_MAX;
+    assert!(back_after >= expected && back_after <= expected + SLACK, "{back_after:?}");
 }
 
 #[tokio::test(start_paused = true)]

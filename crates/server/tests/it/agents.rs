@@ -7,12 +7,13 @@ use adit_authority::Change;
 use adit_domain::Epoch;
 use adit_domain::id::{CapabilityId, InstanceId, TenantId};
 use adit_mux::Config;
-use adit_server::limits::{BAD_SIGNATURES_BURST, REFRESHES_BURST};
+use adit_server::limits::{BAD_SIGNATURES_BURST, REFRESHES_BURST, REFRESHES_INTERVAL};
 use adit_wire::capability::{AgentKey, MintKey};
 use adit_wire::control::{BindRefusal, DrainReason, Frame, GoodbyeReason, UnbindReason};
 use adit_wire::preface::Status;
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::support::agent::{Identity, TestAgent, now, preface};
 use crate::support::authority::Authority;
@@ -75,13 +76,19 @@ async fn only_bad_signatures_count_against_an_address() {
 async fn a_session_asks_for_so_many_refreshes() {
     let node = TestNode::start();
     let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    let begun = Instant::now();
     for request in 1..=REFRESHES_BURST + 1 {
         agent.control.send(&Frame::Refresh { request }).await.unwrap();
         match agent.hear().await {
             Frame::Refreshed { .. } => assert!(request <= REFRESHES_BURST, "{request}"),
             Frame::RefreshRefused { status, retry_after_ms, .. } => {
                 assert_eq!((status, request), (Status::RateLimited, REFRESHES_BURST + 1));
-                assert!(retry_after_ms > 0);
+                let (wait, rounded) =
+                    (Duration::from_millis(retry_after_ms.into()), Duration::from_millis(1));
+                assert!(
+                    wait <= REFRESHES_INTERVAL && wait + rounded + begun.elapsed() >= REFRESHES_INTERVAL,
+                    "{wait:?}"
+                );
             }
             other => panic!("{other:?}"),
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use adit_domain::id::TenantId;
 use adit_domain::{Epoch, Plan};
-use adit_server::limits::{BINDS_BURST, CLAIMS_IN_FLIGHT_MAX};
+use adit_server::limits::{BINDS_BURST, BINDS_INTERVAL, CLAIMS_IN_FLIGHT_MAX};
 use adit_wire::control::{BindRefusal, Frame, Unbind, UnbindReason};
 use adit_wire::preface::Status;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::support::agent::{Identity, PATIENCE, TestAgent};
 use crate::support::node::TestNode;
@@ -84,6 +84,7 @@ async fn binds_of_one_session_have_a_pace_and_another_one_its_own() {
     let mut owner = connected(&node).await;
     owner.bind("one.localhost").await;
     let mut agent = connected(&node).await;
+    let begun = Instant::now();
     let mut answered = 0;
     loop {
         let Frame::BindRefused(refused) = agent.ask("one.localhost", Epoch::NONE).await else {
@@ -98,5 +99,7 @@ async fn binds_of_one_session_have_a_pace_and_another_one_its_own() {
         assert!(answered < 100_000, "no end");
     }
     assert!(answered >= BINDS_BURST, "{answered}");
+    let come_back = begun.elapsed().as_millis() / BINDS_INTERVAL.as_millis();
+    assert!(u128::from(answered) <= u128::from(BINDS_BURST) + come_back + 1, "{answered}");
     owner.bind("two.localhost").await;
 }

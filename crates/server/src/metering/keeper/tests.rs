@@ -9,10 +9,13 @@ use adit_authority::{BoxFuture, Unavailable, Usage, UsageRow};
 use adit_domain::Carried;
 use adit_domain::id::{EndpointId, NodeId};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Keeper;
 use crate::clock::wall_clock;
-use crate::metering::Meters;
+use crate::limits::{USAGE_LAST_DEADLINE, USAGE_REPORT_DEADLINE, USAGE_WRITE_INTERVAL};
+use crate::metering::{Keeping, Meters};
 
 /// A control plane that can be away, and that can lose its answers.
 #[derive(Default)]
@@ -20,6 +23,8 @@ struct Plane {
     rows: Mutex<HashMap<String, Carried>>,
     is_away: AtomicBool,
     answers_lost: AtomicBool,
+    hangs: AtomicBool,
+    reports: AtomicUsize,
     largest_report: AtomicUsize,
 }
 
@@ -32,6 +37,10 @@ impl Plane {
 impl Usage for Plane {
     fn report<'a>(&'a self, rows: &'a [UsageRow]) -> BoxFuture<'a, Result<(), Unavailable>> {
         Box::pin(async move {
+            self.reports.fetch_add(1, Ordering::SeqCst);
+            if self.hangs.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             let away = Err(Unavailable { reason: "planted".to_owned() });
             if self.is_away.load(Ordering::SeqCst) {
                 return away;
@@ -170,4 +179,61 @@ async fn a_meter_that_nobody_holds_stays_until_its_hour_is_over() {
     meters.of(endpoint).unwrap().request();
     keeper.round().await;
     assert_eq!(installation.plane.sum(), carried(2, 0));
+}
+
+/// What is on the disk is as good as a report, for as long as the control plane takes.
+#[tokio::test(start_paused = true)]
+async fn a_report_that_is_not_answered_has_a_deadline() {
+    let installation = Installation::new();
+    let (mut keeper, meters) = installation.keeper().await;
+    meters.of(EndpointId::new()).unwrap().request();
+    installation.plane.hangs.store(true, Ordering::SeqCst);
+    let begun = Instant::now();
+    keeper.round().await;
+    assert_eq!(begun.elapsed().as_millis(), USAGE_REPORT_DEADLINE.as_millis());
+    installation.plane.hangs.store(false, Ordering::SeqCst);
+    keeper.round().await;
+    assert_eq!(installation.plane.sum(), carried(1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_is_written_down_every_few_seconds() {
+    const ROUNDS: usize = 5;
+    let installation = Installation::new();
+    let (keeper, meters) = installation.keeper().await;
+    let meter = meters.of(EndpointId::new()).unwrap();
+    let (_stop, stopped) = oneshot::channel();
+    let counting = async {
+        meter.request();
+        sleep(USAGE_WRITE_INTERVAL / 2).await;
+        for round in 1..=ROUNDS {
+            assert_eq!(installation.plane.reports.load(Ordering::SeqCst), round);
+            assert_eq!(installation.plane.sum().requests, round as u64);
+            meter.request();
+            sleep(USAGE_WRITE_INTERVAL).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = counting => {}
+        () = keeper.run(stopped) => {}
+    }
+}
+
+/// The round that is under way and the last one may take longer together.
+#[tokio::test(start_paused = true)]
+async fn the_last_round_has_a_deadline() {
+    let installation = Installation::new();
+    let (meters, plane): (Arc<Meters>, Arc<dyn Usage>) = (Arc::default(), installation.plane.clone());
+    meters.of(EndpointId::new()).unwrap().request();
+    installation.plane.hangs.store(true, Ordering::SeqCst);
+    let (clock, folder) = (Arc::new(wall_clock), installation.folder.path());
+    let (keeping, _task) =
+        Keeping::begin(installation.node, Arc::clone(&meters), clock, plane, folder).await.unwrap();
+    while installation.plane.reports.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    timeout(2 * USAGE_LAST_DEADLINE, keeping.end()).await.unwrap();
+    assert_eq!(begun.elapsed().as_millis(), USAGE_LAST_DEADLINE.as_millis());
 }

@@ -1,11 +1,22 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+use std::fs::File;
+use std::future::poll_fn;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::pin::{Pin, pin};
+use std::process::Command;
+use std::task::Poll;
+use std::time::Duration;
+
 use adit_authority::UsageRow;
 use adit_domain::Carried;
 use adit_domain::id::{BootId, EndpointId, NodeId};
 
+use tokio::time::advance;
+
 use super::{Spool, SpoolError, read, rows_of, text_of};
-use crate::limits::SPOOL_BYTES_MAX;
+use crate::limits::{SPOOL_BYTES_MAX, SPOOL_DEADLINE, SPOOL_OPEN_DEADLINE};
 
 fn row(requests: u64) -> UsageRow {
     let carried = Carried { requests, connections: 2, in_bytes: u64::MAX, out_bytes: 0 };
@@ -156,4 +167,46 @@ async fn a_file_of_so_many_bytes_is_read_and_no_longer_one() {
         assert_eq!(rows.as_ref().is_ok_and(|rows| rows.len() == 1), is_read, "{bytes}: {rows:?}");
         assert_eq!(matches!(rows, Err(SpoolError::Damaged { .. })), !is_read, "{bytes}");
     }
+}
+
+/// A file of usage whose disk does not answer: it is a pipe, which nobody opened for writing.
+fn on_a_disk_that_hangs(folder: &Path) -> std::path::PathBuf {
+    let file = folder.join("old.usage");
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    file
+}
+
+/// What the future comes to without a wait.
+async fn now<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Waits until `reading` waits for the disk, and then until it gives up, which must be at the deadline. It is not asked
+/// before: whoever opens the pipe lets it go on, to its end, with the value that this returns.
+async fn gives_up<T>(reading: impl Future<Output = Result<T, SpoolError>>, file: &Path, deadline: Duration) {
+    const A_MOMENT: Duration = Duration::from_millis(1);
+    /// Fails at once while nobody reads.
+    const NONBLOCK: i32 = 0o4000;
+    let mut reading = pin!(reading);
+    let disk: File = loop {
+        assert!(now(reading.as_mut()).await.is_pending());
+        if let Ok(disk) = File::options().write(true).custom_flags(NONBLOCK).open(file) {
+            break disk;
+        }
+        tokio::task::yield_now().await;
+    };
+    advance(deadline.saturating_sub(A_MOMENT)).await;
+    assert!(now(reading.as_mut()).await.is_pending());
+    advance(A_MOMENT).await;
+    assert!(matches!(reading.await, Err(SpoolError::Deadline)));
+    drop(disk);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_waited_for_until_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path()).await.unwrap();
+    let file = on_a_disk_that_hangs(folder.path());
+    gives_up(spool.take_over(), &file, SPOOL_DEADLINE).await;
+    gives_up(Spool::open(folder.path()), &file, SPOOL_OPEN_DEADLINE).await;
 }

@@ -66,3 +66,31 @@ impl Drops {
         tracing::info!(%hostname, queue, no_flow, too_long, unsent, "datagrams were dropped, so many so far");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::time::Duration;
+
+    use adit_domain::Hostname;
+    use tokio::time::{Instant, advance};
+
+    use super::{Dropped, Drops};
+    use crate::limits::DROPS_TOLD_EVERY;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_tells_of_drops_now_and_then() {
+        const A_MOMENT: Duration = Duration::from_millis(1);
+        let drops = Drops::new(Hostname::parse("a.example").unwrap());
+        let told_last = || drops.told.lock().unwrap().unwrap();
+        let begun = Instant::now();
+        drops.count(Dropped::Queue);
+        advance(DROPS_TOLD_EVERY.saturating_sub(A_MOMENT)).await;
+        drops.count(Dropped::Queue);
+        assert_eq!(told_last(), begun);
+        advance(A_MOMENT).await;
+        drops.count(Dropped::Queue);
+        assert_eq!(told_last(), begun + DROPS_TOLD_EVERY);
+    }
+}

@@ -10,8 +10,8 @@ use std::time::Duration;
 use adit_domain::id::{InstanceId, TenantId};
 use adit_mux::{Answer, Arrival, Config};
 use adit_server::limits::{
-    DRAIN_DEADLINE, IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, SESSIONS_END_DEADLINE, SILENCE_LOOK,
-    SILENT_AFTER, UPSTREAM_CONNECT_DEADLINE,
+    DRAIN_DEADLINE, IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, POOL_IDLE_AGE, POOL_SWEEP_INTERVAL,
+    SESSIONS_END_DEADLINE, SILENCE_LOOK, SILENT_AFTER, UPSTREAM_CONNECT_DEADLINE,
 };
 use adit_wire::control::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -116,6 +116,19 @@ async fn a_session_that_owes_an_answer_for_too_long_is_passed_over() {
     assert!(took >= SILENT_AFTER && took < SILENT_AFTER + 2 * SILENCE_LOOK, "{took:?}");
     answers(&mut arrival).await;
     assert_eq!(visitor.response().await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_to_an_upstream_that_is_idle_ends_with_the_next_sweep() {
+    let (node, mut agent) = served().await;
+    let mut visitor = asks(&node, "GET").await;
+    let mut arrival = agent.incoming.next().await.unwrap();
+    answers(&mut arrival).await;
+    assert_eq!(visitor.response().await.status(), 200);
+    let begun = Instant::now();
+    let _ = arrival.stream.read_to_end(&mut Vec::new()).await;
+    let took = begun.elapsed();
+    assert!(took >= POOL_IDLE_AGE && took <= POOL_IDLE_AGE + POOL_SWEEP_INTERVAL, "{took:?}");
 }
 
 /// A session with a single stream, which belongs to a connection to the upstream that waits for its next request.
