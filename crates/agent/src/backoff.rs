@@ -41,7 +41,7 @@ mod tests {
     use std::time::Duration;
 
     use super::Backoff;
-    use crate::limits::{RETRY_AFTER_MAX, STABLE};
+    use crate::limits::{BACKOFF_MAX, BACKOFF_MIN, RETRY_AFTER_MAX, STABLE};
 
     const NEVER: Duration = Duration::ZERO;
 
@@ -55,6 +55,16 @@ mod tests {
         assert_eq!(ceilings(&mut Backoff::default(), NEVER, 8), expected);
         let mut old = Backoff { failures: u32::MAX };
         assert_eq!(ceilings(&mut old, NEVER, 2), [29_999, 29_999]);
+    }
+
+    #[test]
+    fn it_stays_between_its_bounds() {
+        let mut backoff = Backoff::default();
+        let delays: Vec<_> = (0..20).map(|_| backoff.after(NEVER, NEVER, u64::MAX)).collect();
+        // The largest share of a ceiling is a little less than the whole of it.
+        let almost = Duration::from_millis(1);
+        assert_eq!(delays.iter().min(), Some(&BACKOFF_MIN.saturating_sub(almost)));
+        assert_eq!(delays.iter().max(), Some(&BACKOFF_MAX.saturating_sub(almost)));
     }
 
     #[test]

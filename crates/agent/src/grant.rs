@@ -158,6 +158,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::{Grant, Grants, Need, Rota};
+    use crate::limits::CAPABILITY_LEFT_MIN;
 
     const HOUR: Duration = Duration::from_hours(1);
 
@@ -186,8 +187,9 @@ mod tests {
         assert_eq!(Grants::default().need(now, &FRESH), Need::Must);
         let grants = holding(1, 24 * HOUR, now);
         assert_eq!(grants.need(now, &FRESH), Need::Nothing);
-        assert_eq!(grants.need(now + 23 * HOUR, &FRESH), Need::Nothing);
-        assert_eq!(grants.need(now + 23 * HOUR + Duration::from_millis(1), &FRESH), Need::Wish);
+        let last = now + (24 * HOUR).saturating_sub(CAPABILITY_LEFT_MIN);
+        assert_eq!(grants.need(last, &FRESH), Need::Nothing);
+        assert_eq!(grants.need(last + Duration::from_millis(1), &FRESH), Need::Wish);
         assert_eq!(grants.need(now + 24 * HOUR, &FRESH), Need::Must);
         // A short life is not exchanged at every try.
         let grants = holding(1, HOUR, now);

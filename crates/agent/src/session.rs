@@ -1,5 +1,6 @@
 //! One agent session: the mux on a connection, the binding of the endpoint, and the loop that serves it.
 
+mod agreed;
 mod refresh;
 mod verdict;
 
@@ -25,9 +26,10 @@ use crate::forward::Forwarder;
 use crate::grant::Grants;
 use crate::limits::{
     BIND, BIND_SETTLED, DRAIN_MAX, FAREWELL, GRACE_RELEASED, GRACE_REPLACED, GRACE_RETURNING,
-    HEARTBEAT_DEAD_MAX, HEARTBEAT_IDLE, UNBIND_CONFIRMED,
+    UNBIND_CONFIRMED,
 };
 use crate::parting::Parting;
+use agreed::config;
 use refresh::Refresh;
 
 /// The number of the only bind of a session.
@@ -371,19 +373,4 @@ fn heed(frame: Frame, bound: &Bound, grants: &Grants, refresh: &mut Refresh) -> 
 
 fn goodbye(reason: GoodbyeReason, retry_after_ms: u32) -> Ended {
     Ended::Goodbye { reason, retry_after: Duration::from_millis(retry_after_ms.into()) }
-}
-
-/// What the preface agreed on, as far as it makes sense. Zero leaves it at what the mux does by itself.
-fn config(preface: &ServerPreface) -> Config {
-    let mut config = Config::default();
-    if preface.streams_max > 0 {
-        config.streams_max = usize::try_from(preface.streams_max).unwrap_or(usize::MAX);
-    }
-    if preface.heartbeat_idle_ms > 0 && preface.heartbeat_dead_ms > 0 {
-        let idle = Duration::from_millis(preface.heartbeat_idle_ms.into());
-        config.heartbeat_idle = idle.clamp(*HEARTBEAT_IDLE.start(), *HEARTBEAT_IDLE.end());
-        let dead = Duration::from_millis(preface.heartbeat_dead_ms.into());
-        config.heartbeat_dead = dead.clamp(config.heartbeat_idle * 3 / 2, HEARTBEAT_DEAD_MAX);
-    }
-    config
 }

@@ -1,5 +1,5 @@
 //! What tests of several crates share: a Postgres of their own, waiting for a condition, child processes that do not
-//! outlive the test, a TCP peer that echoes, the ledgers of runs with faults, and hostile
+//! outlive the test, a TCP peer that echoes, connections in memory, the ledgers of runs with faults, and hostile
 //! agents. Only ever a dev-dependency.
 #![forbid(unsafe_code)]
 
@@ -7,6 +7,7 @@ mod child;
 mod echo;
 pub mod ledger;
 pub mod limits;
+pub mod memory;
 mod postgres;
 mod wait;
 pub mod yamux;

@@ -27,3 +27,9 @@ pub const TRAP_BYTES_AT_ONCE: usize = 4 * 1024;
 /// What may be taken of one that reads nothing: less than this are the buffers of both sockets, with the largest windows that
 /// systems have.
 pub const TRAP_UNREAD_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What each direction of a connection in memory holds, as a socket would.
+pub const WIRE_BYTES: usize = 64 * 1024;
+
+/// Connections in memory that wait to be accepted.
+pub const WIRES_WAITING_MAX: usize = 64;

@@ -1,6 +1,7 @@
 //! A server whose every step the test decides: its API answers what it is told to, its node says what the test says.
 
 mod api;
+mod network;
 mod node;
 
 use std::collections::VecDeque;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use adit_domain::id::{ApiKeyId, CapabilityId, NodeId, TenantId};
 use adit_domain::{Plan, Rights, Timestamp};
+use adit_net::connection::Connection;
 use adit_net::tls::{DevCa, Resolver, agent_server, public_server};
 use adit_process::clock::wall_micros;
 use adit_process::tasks::Tasks;
@@ -17,9 +19,10 @@ use adit_wire::ALPN;
 use adit_wire::capability::{AgentPublicKey, Capability, KeyRing, MintKey, Scope, SignedCapability};
 use rustls::ServerConfig;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 pub use api::{ApiAnswer, Exchange};
+pub use network::{Entrance, Network};
 pub use node::NodeSession;
 
 /// No wait of a test is longer.
@@ -30,8 +33,8 @@ const MINTING_KEY: u32 = 7;
 pub struct FakeServer {
     pub ca_file: PathBuf,
     pub node_id: NodeId,
-    api_port: u16,
-    node: TcpListener,
+    api: Arc<Entrance>,
+    node: Entrance,
     node_tls: Arc<ServerConfig>,
     web_tls: Arc<ServerConfig>,
     script: Arc<Script>,
@@ -50,39 +53,62 @@ pub struct Script {
 
 impl FakeServer {
     pub async fn start() -> Self {
+        let [api, node] = [Entrance::tcp().await, Entrance::tcp().await];
+        let server = Self::behind([api, node]);
+        server.serve_api();
+        server
+    }
+
+    /// One that is reached through this network only, and whose API does not answer yet.
+    pub fn in_memory() -> (Self, Arc<Network>) {
+        let (entrances, network) = Network::new();
+        (Self::behind(entrances), Arc::new(network))
+    }
+
+    fn behind([api, node]: [Entrance; 2]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let now = Timestamp::from_micros(wall_micros());
         let ca = Arc::new(DevCa::create_or_load(folder.path(), now).unwrap());
         let resolver = Resolver::new(vec![Arc::new(ca.leaves(|_| true))]);
-        let node = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let api = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let script = Arc::new(Script {
             answers: Mutex::default(),
             exchanges: Mutex::default(),
             lifetime: Mutex::new(Duration::from_hours(24)),
             mint: MintKey::generate(MINTING_KEY).unwrap(),
-            node_port: node.local_addr().unwrap().port(),
+            node_port: node.port(),
         });
-        let tasks = Tasks::new("fake server");
-        let api_port = api.local_addr().unwrap().port();
-        let web_tls = public_server(resolver.clone()).unwrap();
-        drop(tasks.spawn("api", api::serve(api, Arc::clone(&web_tls), Arc::clone(&script), tasks.clone())));
         Self {
             ca_file: ca.ca_pem_path().to_owned(),
             node_id: NodeId::new(),
-            api_port,
+            api: Arc::new(api),
             node,
-            node_tls: agent_server(resolver, ALPN).unwrap(),
-            web_tls,
+            node_tls: agent_server(resolver.clone(), ALPN).unwrap(),
+            web_tls: public_server(resolver).unwrap(),
             script,
-            tasks,
+            tasks: Tasks::new("fake server"),
             _folder: folder,
         }
     }
 
+    /// From now on the API answers.
+    pub fn serve_api(&self) {
+        let (api, script) = (Arc::clone(&self.api), Arc::clone(&self.script));
+        drop(self.tasks.spawn("api", api::serve(api, self.web_tls(), script, self.tasks.clone())));
+    }
+
+    /// The next connection to the API, about which it says nothing.
+    pub async fn knock_at_api(&self) -> Box<dyn Connection> {
+        timeout(PATIENCE, self.api.accept()).await.unwrap()
+    }
+
+    /// The next connection to the node, about which it says nothing.
+    pub async fn knock_at_node(&self) -> Box<dyn Connection> {
+        timeout(PATIENCE, self.node.accept()).await.unwrap()
+    }
+
     /// What `--server` is given.
     pub fn address(&self) -> String {
-        format!("localhost:{}", self.api_port)
+        format!("localhost:{}", self.api.port())
     }
 
     /// The API gives this answer to the next exchange that no other answer waits for. Without one it says yes.

@@ -2,7 +2,6 @@
 
 pub mod agent;
 pub mod authority;
-pub mod memory;
 pub mod node;
 pub mod upstream;
 pub mod visitor;

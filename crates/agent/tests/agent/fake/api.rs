@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use adit_api::capability::{CapabilityRequest, CapabilityResponse, NodeAddress, PATH};
 use adit_api::{Code, Problem};
+use adit_net::connection::Connection;
 use adit_net::tls::accept;
 use adit_process::tasks::Tasks;
 use adit_wire::capability::AgentPublicKey;
@@ -17,10 +18,9 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::{PATIENCE, Script};
+use super::{Entrance, PATIENCE, Script};
 
 /// What the API says once, instead of yes.
 #[derive(Clone, Debug)]
@@ -40,14 +40,14 @@ pub struct Exchange {
     pub request: CapabilityRequest,
 }
 
-pub async fn serve(listener: TcpListener, tls: Arc<ServerConfig>, script: Arc<Script>, tasks: Tasks) {
+pub async fn serve(entrance: Arc<Entrance>, tls: Arc<ServerConfig>, script: Arc<Script>, tasks: Tasks) {
     loop {
-        let (stream, _) = listener.accept().await.unwrap();
+        let stream = entrance.accept().await;
         drop(tasks.spawn("api connection", connection(stream, Arc::clone(&tls), Arc::clone(&script))));
     }
 }
 
-async fn connection(stream: TcpStream, tls: Arc<ServerConfig>, script: Arc<Script>) {
+async fn connection(stream: Box<dyn Connection>, tls: Arc<ServerConfig>, script: Arc<Script>) {
     // Agents that do not trust us hang up here.
     let Ok(stream) = accept(tls, stream, Instant::now() + PATIENCE).await else { return };
     let service = service_fn(|request| answer(request, Arc::clone(&script)));

@@ -3,6 +3,7 @@
 use adit_domain::id::{EndpointId, RequestId, SessionId};
 use adit_domain::{Epoch, Hostname, Timestamp};
 use adit_mux::{Config, ControlReceiver, ControlSender, Session, Stream, serve};
+use adit_net::connection::Connection;
 use adit_net::tls::{accept, exporter};
 use adit_process::clock::wall_micros;
 use adit_process::tasks::Tasks;
@@ -11,7 +12,6 @@ use adit_wire::preface::{AGENT_PREFACE_LEN, AgentPreface, ServerPreface, Status}
 use adit_wire::stream::{STREAM_HEADER_VERSION, StreamHeader, StreamKind};
 use adit_wire::{EXPORTER_LABEL, VERSION};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
@@ -20,7 +20,7 @@ use super::{FakeServer, PATIENCE};
 /// An agent that has shown its preface and waits for the answer.
 pub struct Knock {
     pub preface: AgentPreface,
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Box<dyn Connection>>,
     server: ServerPreface,
     tasks: Tasks,
 }
@@ -40,7 +40,7 @@ impl FakeServer {
 
     /// Drops the next connection before a word was said.
     pub async fn hang_up(&self) {
-        drop(timeout(PATIENCE, self.node.accept()).await.unwrap().unwrap());
+        drop(self.knock_at_node().await);
     }
 
     /// The next agent, with a session, bound at `demo.test`.
@@ -52,7 +52,7 @@ impl FakeServer {
     }
 
     async fn next_knock(&self) -> Knock {
-        let (stream, _) = self.node.accept().await.unwrap();
+        let stream = self.node.accept().await;
         let mut stream = accept(self.node_tls.clone(), stream, Instant::now() + PATIENCE).await.unwrap();
         let exporter = exporter(stream.get_ref().1, EXPORTER_LABEL).unwrap();
         let mut block = [0; AGENT_PREFACE_LEN];
@@ -129,9 +129,14 @@ impl NodeSession {
 
     /// A visitor's stream for what was bound.
     pub async fn visitor(&self, bound: &Bound) -> Stream {
+        self.visitor_of(bound, StreamKind::Http).await
+    }
+
+    /// The same for an endpoint of another kind.
+    pub async fn visitor_of(&self, bound: &Bound, kind: StreamKind) -> Stream {
         let header = StreamHeader {
             version: STREAM_HEADER_VERSION,
-            kind: StreamKind::Http,
+            kind,
             flags: 0,
             endpoint: bound.endpoint,
             epoch: bound.epoch,

@@ -10,11 +10,11 @@ use adit_net::tls::{DevCa, Resolver, Roots};
 use adit_process::shutdown::{Shutdown, Trigger};
 use adit_process::tasks::{Task, Tasks};
 use adit_server::{Builder, Server, ServerError};
+use adit_testkit::memory::{self, Door};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::authority::Authority;
-use super::memory::{self, Door};
 
 /// A node on free ports; it stops when this is dropped.
 pub struct TestNode {
@@ -86,7 +86,7 @@ impl TestNode {
     /// A connection to the port of agents and visitors.
     pub async fn dial_https(&self) -> Box<dyn Connection> {
         match &self.doors {
-            Some([https, _]) => Box::new(https.dial().await),
+            Some([https, _]) => Box::new(https.dial().await.unwrap()),
             None => Box::new(TcpStream::connect(self.https).await.unwrap()),
         }
     }
@@ -94,7 +94,7 @@ impl TestNode {
     /// A connection to the port of plain HTTP.
     pub async fn dial_http(&self) -> Box<dyn Connection> {
         match &self.doors {
-            Some([_, http]) => Box::new(http.dial().await),
+            Some([_, http]) => Box::new(http.dial().await.unwrap()),
             None => Box::new(TcpStream::connect(self.http).await.unwrap()),
         }
     }

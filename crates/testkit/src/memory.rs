@@ -1,44 +1,59 @@
-//! Connections in memory. With them the clock of a node can stand still: while nobody has anything to say it goes on to the
-//! next deadline at once.
+//! Connections in memory. With them the clock of a program under test can stand still: while nobody has anything to say it
+//! goes on to the next deadline at once.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
 
 use adit_net::connection::Connection;
 use adit_net::listen::Listen;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tokio::sync::{Mutex, mpsc};
 
-/// What each direction holds, as a socket would.
-const HELD_BYTES: usize = 64 * 1024;
-
-/// Connections that wait to be accepted.
-const BACKLOG: usize = 64;
+use crate::limits::{WIRE_BYTES, WIRES_WAITING_MAX};
 
 /// One end of a connection.
-pub struct Wire(DuplexStream);
+pub struct Wire {
+    io: DuplexStream,
+    is_stuck: Arc<AtomicBool>,
+}
 
 /// Takes the connections that come through its door.
 pub struct Port(Mutex<mpsc::Receiver<Wire>>);
 
 /// Leads to a port.
 #[derive(Clone)]
-pub struct Door(mpsc::Sender<Wire>);
+pub struct Door {
+    wires: mpsc::Sender<Wire>,
+    is_stuck: Arc<AtomicBool>,
+}
 
 /// A port and its door.
+#[must_use]
 pub fn port() -> (Port, Door) {
-    let (door, port) = mpsc::channel(BACKLOG);
-    (Port(Mutex::new(port)), Door(door))
+    let (wires, port) = mpsc::channel(WIRES_WAITING_MAX);
+    (Port(Mutex::new(port)), Door { wires, is_stuck: Arc::default() })
 }
 
 impl Door {
-    pub async fn dial(&self) -> Wire {
-        let (here, there) = duplex(HELD_BYTES);
-        self.0.send(Wire(there)).await.expect("nobody listens");
-        Wire(here)
+    /// Connects.
+    ///
+    /// # Errors
+    /// The port is gone.
+    pub async fn dial(&self) -> io::Result<Wire> {
+        let (here, there) = duplex(WIRE_BYTES);
+        let there = Wire { io: there, is_stuck: Arc::default() };
+        self.wires.send(there).await.map_err(|_| io::ErrorKind::ConnectionRefused)?;
+        Ok(Wire { io: here, is_stuck: Arc::clone(&self.is_stuck) })
+    }
+
+    /// From now on nothing gets from or to whoever came through it, and nobody is told.
+    pub fn get_stuck(&self) {
+        self.is_stuck.store(true, Ordering::SeqCst);
     }
 }
 
@@ -50,6 +65,12 @@ impl Listen for Port {
             Some(wire) => Ok((wire, SocketAddr::from(([127, 0, 0, 1], 1)))),
             None => std::future::pending().await,
         }
+    }
+}
+
+impl Wire {
+    fn io(&mut self) -> Poll<Pin<&mut DuplexStream>> {
+        if self.is_stuck.load(Ordering::SeqCst) { Poll::Pending } else { Poll::Ready(Pin::new(&mut self.io)) }
     }
 }
 
@@ -76,20 +97,20 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        ready!(self.io()).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        ready!(self.io()).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        ready!(self.io()).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        ready!(self.io()).poll_shutdown(cx)
     }
 }
