@@ -13,5 +13,6 @@ mod hostile;
 mod killed;
 mod network;
 mod place;
+mod promises;
 mod strangers;
 mod upstreams;

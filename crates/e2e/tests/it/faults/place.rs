@@ -8,19 +8,16 @@ use adit_e2e::{
     SMALL_BYTES_MAX, Signal, Stack, Visitor, full, until,
 };
 use adit_testkit::ledger::{
-    AccessLogs, Asked, Books, Bounds, Held, Killed, Ledger, Noticed, Slack, Slowdown, quiet, slowed, slower,
+    AccessLogs, Asked, Books, Bounds, Held, Killed, Ledger, Noticed, Slack, Slowdown, Told, quiet, slowed,
+    slower,
 };
 use anyhow::{Context as _, Result};
 
 use super::hostile::Hostiles;
+use super::promises::{DEAD, USUAL};
 
-/// The agent's tries get rarer while there is no server, at most 30 s apart; a dead link is noticed after 15 s. Twice
-/// that, for a machine that is busy.
-pub(super) const BOUNDS: Bounds =
-    Bounds { back_within: Duration::from_secs(90), told_within: Duration::from_secs(90) };
-
-/// A dead link is noticed after 15 s. More, for a machine that is busy.
-const DEAD_WITHIN: Duration = Duration::from_secs(25);
+/// What is waited for happens at some time; how soon it must is said by the promises.
+pub(super) const EVENTUALLY: Duration = Duration::from_secs(90);
 
 /// All visitors have seen enough, after everything is healed.
 const CONTENT_WITHIN: Duration = Duration::from_mins(3);
@@ -141,7 +138,7 @@ impl Place {
     /// Waits until the agent of `mark` has its URL, and writes down who has it. Returns the host name.
     pub(super) async fn bound(&mut self, mark: char) -> Result<String> {
         let agent = if mark == 'a' { &mut self.faulty } else { &mut self.spared };
-        let event = agent.event("url_assigned", BOUNDS.back_within).await?;
+        let event = agent.event("url_assigned", EVENTUALLY).await?;
         let instance =
             agent.seen().iter().find_map(|event| event["instance"].as_str()).context("no instance")?;
         self.ledger.own(format!("{mark} in epoch {}", event["epoch"]), instance.to_owned());
@@ -168,7 +165,7 @@ impl Place {
     /// Whoever comes now is taken in and served: an agent for another name, and a visitor.
     pub(super) async fn newcomers_are_served(&self) -> Result<()> {
         let mut agent = self.homes[0].http(&self.origins[0].port(), Some("newcomer"))?;
-        let event = agent.event("url_assigned", BOUNDS.back_within).await?;
+        let event = agent.event("url_assigned", EVENTUALLY).await?;
         let visitor = Visitor::new(&self.stack, event["hostname"].as_str().context("no host name")?)?;
         let answer = visitor.https().await?.get("/not/a/request").await?;
         anyhow::ensure!(answer.status() == http::StatusCode::BAD_REQUEST, "{}", answer.status());
@@ -209,7 +206,7 @@ impl Place {
 
     /// The first tenant's agent must notice that its link is dead.
     pub(super) async fn noticed_by_agent(&mut self, since: Duration) -> Result<()> {
-        self.faulty.event("disconnected", BOUNDS.back_within).await?;
+        self.faulty.event("disconnected", EVENTUALLY).await?;
         self.noticed("the agent says that its link is dead", since);
         Ok(())
     }
@@ -217,7 +214,22 @@ impl Place {
     /// Somebody has noticed what goes wrong since then.
     pub(super) fn noticed(&mut self, what: &str, since: Duration) {
         let took = self.ledger.now().saturating_sub(since);
-        self.ledger.noticed(Noticed { what: what.to_owned(), took, within: DEAD_WITHIN });
+        self.ledger.noticed(Noticed { what: what.to_owned(), took, within: DEAD });
+    }
+
+    /// Waits until the endpoint of `mark` has given a whole answer that its upstream began after `since`, and writes down how
+    /// soon that was.
+    pub(super) async fn serves_again(&self, mark: char, since: Duration, within: Duration) -> Result<()> {
+        let answered = |asked: &Asked| match asked.told.as_slice() {
+            [(at, Told::Complete)] if asked.mark == mark && asked.delivered_at >= Some(since) => Some(*at),
+            _ => None,
+        };
+        let first = || self.ledger.books().requests.values().filter_map(answered).min();
+        let what = format!("{mark} serves again");
+        until(&what, EVENTUALLY, || std::future::ready(first().is_some())).await?;
+        let took = first().context("an answer")?.saturating_sub(since);
+        self.ledger.noticed(Noticed { what, took, within });
+        Ok(())
     }
 
     /// Waits until so many more requests of each endpoint have ended.
@@ -239,7 +251,12 @@ impl Place {
     }
 
     /// Nothing is broken any more: what must hold now, and what must have held.
-    pub(super) async fn judge(mut self) -> Result<()> {
+    pub(super) async fn judge(self) -> Result<()> {
+        self.judge_by(USUAL).await
+    }
+
+    /// The same, after a fault of which less is promised.
+    pub(super) async fn judge_by(mut self, bounds: Bounds) -> Result<()> {
         if let Some(hostiles) = self.hostiles.take() {
             hostiles.leave().await?;
         }
@@ -250,7 +267,7 @@ impl Place {
             content = content.and(load.content(CONTENT_WITHIN).await);
         }
         let books = self.ledger.books();
-        let mut violations = books.violations(BOUNDS);
+        let mut violations = books.violations(bounds);
         violations.extend(self.logs_agree(&books).await);
         let said = self.stack.logs();
         let lines_max = LOG_LINES_MAX + books.kills.len() * LOG_LINES_PER_KILL + AccessLogs::lines(&said);

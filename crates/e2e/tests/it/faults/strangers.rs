@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
 use super::place::Place;
+use super::promises::{AFTER_LONG, SILENT};
 
 const GREETINGS: [&[u8]; 4] =
     [b"", b"\x16\x03\x01\x02", b"\x16\x03\x01\x00\x04\x01\xff\xff\xff", &[0xff; 4096]];
@@ -58,7 +59,7 @@ async fn the_hostile_are_busy_while_agents_are_killed_and_connections_cut() -> R
         place.proxy()?.cut_all();
     }
     place.ledger.note("no more cuts");
-    place.judge().await
+    place.judge_by(AFTER_LONG).await
 }
 
 /// With F9.
@@ -72,5 +73,5 @@ async fn the_hostile_are_busy_while_packets_are_lost() -> Result<()> {
         place.lose_for(Lost::Both, *seconds).await?;
         place.carried_by('a', 3).await?;
     }
-    place.judge().await
+    place.judge_by(SILENT).await
 }
