@@ -13,6 +13,7 @@ use tempfile::NamedTempFile;
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::limits::GIVEN_BACK_WITHIN;
+use crate::starvation::Starvation;
 use crate::wait::{until, within};
 
 /// How long a killed program may take to be gone.
@@ -66,6 +67,12 @@ impl Program {
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill_process(self.pid, signal).with_context(|| format!("{} takes no signal", self.name))
+    }
+
+    /// From now on it hardly gets a processor.
+    #[must_use]
+    pub fn starve(&self) -> Starvation {
+        Starvation::of(self.pid)
     }
 
     /// Ends it as a power cut would, and waits until it is gone.

@@ -14,5 +14,6 @@ mod killed;
 mod network;
 mod place;
 mod promises;
+mod starved;
 mod strangers;
 mod upstreams;
