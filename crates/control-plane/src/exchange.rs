@@ -209,3 +209,32 @@ fn granted(response: &CapabilityResponse, request_id: RequestId) -> Response<Bod
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+    use std::convert::Infallible;
+
+    use adit_api::Code;
+    use axum::body::{Body, Bytes};
+    use futures::stream::{self, StreamExt};
+    use http::Request;
+    use tokio::time::Instant;
+
+    use super::read_body;
+    use crate::limits::BODY_DEADLINE;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_deadline_however_far_it_came() {
+        for part in ["", r#"{"agent_public_key": "#] {
+            let part = Bytes::from_static(part.as_bytes());
+            let first = stream::iter([Ok::<_, Infallible>(part)]);
+            let body = Body::from_stream(first.chain(stream::pending()));
+            let begun = Instant::now();
+            let read = read_body(Request::new(body)).await;
+            assert_eq!(read.unwrap_err(), Code::RequestTimeout);
+            assert_eq!(begun.elapsed().as_millis(), BODY_DEADLINE.as_millis());
+        }
+    }
+}

@@ -50,10 +50,13 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
     use std::net::{IpAddr, Ipv4Addr};
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::ExchangePaces;
-    use crate::limits::{EXCHANGE_PLACES_MAX, EXCHANGES_PER_ADDRESS_BURST, EXCHANGES_PER_KEY_BURST};
+    use crate::limits::{
+        EXCHANGE_INTERVAL_PER_ADDRESS, EXCHANGE_INTERVAL_PER_KEY, EXCHANGE_PLACES_MAX,
+        EXCHANGES_PER_ADDRESS_BURST, EXCHANGES_PER_KEY_BURST,
+    };
 
     fn address(n: usize) -> IpAddr {
         Ipv4Addr::from_bits(u32::try_from(n).unwrap()).into()
@@ -63,6 +66,21 @@ mod tests {
         let mut hash = [0; 32];
         hash[..8].copy_from_slice(&n.to_be_bytes());
         hash
+    }
+
+    #[test]
+    fn after_a_while_there_may_be_one_more() {
+        const A_MOMENT: Duration = Duration::from_micros(1);
+        let (paces, now) = (ExchangePaces::default(), Instant::now());
+        let addresses = |at| paces.addresses.take(address(0), at).is_ok();
+        let keys = |at| paces.keys.take(key(0), at).is_ok();
+        assert!((0..EXCHANGES_PER_ADDRESS_BURST).all(|_| addresses(now)));
+        assert!((0..EXCHANGES_PER_KEY_BURST).all(|_| keys(now)));
+        let (address_again, key_again) = (EXCHANGE_INTERVAL_PER_ADDRESS, EXCHANGE_INTERVAL_PER_KEY);
+        assert!(!addresses(now + address_again.saturating_sub(A_MOMENT)));
+        assert!(addresses(now + address_again) && !addresses(now + address_again));
+        assert!(!keys(now + key_again.saturating_sub(A_MOMENT)));
+        assert!(keys(now + key_again) && !keys(now + key_again));
     }
 
     #[test]

@@ -78,7 +78,10 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::{end_on_drop, reset_on_drop, tune, tune_agent_link, tune_dialled};
-    use crate::limits::{KEEPALIVE_IDLE, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT, NOTSENT_BYTES};
+    use crate::limits::{
+        KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, LINK_NOTSENT_BYTES, LINK_USER_TIMEOUT,
+        NOTSENT_BYTES,
+    };
     use crate::listen;
 
     async fn pair() -> (TcpStream, TcpStream) {
@@ -97,6 +100,8 @@ mod tests {
         for socket in [&visitor, &agent] {
             assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
             assert_eq!(socket.tcp_keepalive_time().unwrap(), KEEPALIVE_IDLE);
+            assert_eq!(socket.tcp_keepalive_interval().unwrap(), KEEPALIVE_INTERVAL);
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), KEEPALIVE_PROBES);
         }
         assert_eq!(visitor.tcp_user_timeout().unwrap(), None);
         assert_eq!(agent.tcp_user_timeout().unwrap(), Some(LINK_USER_TIMEOUT));

@@ -128,9 +128,10 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::atomic::Ordering;
     use std::sync::mpsc::{self, Receiver, SyncSender};
+    use std::time::Instant;
 
     use super::LogLines;
-    use crate::limits::{LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
+    use crate::limits::{LOG_FLUSH, LOG_LINE_BYTES_MAX, LOG_LINES_MAX};
 
     /// An output that takes a line when it is told to, and fails where it is told so.
     struct Slow {
@@ -173,6 +174,19 @@ mod tests {
         assert_eq!(lines.recv().unwrap(), b"waits\n");
         assert_eq!(log.lost.load(Ordering::Relaxed), 2, "the one that failed is lost too");
         drop(go_on);
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_keeps_no_program_from_its_end() {
+        for lines_waiting in [0, 2 * LOG_LINES_MAX] {
+            let (mut log, flush, lines, _go_on) = slow();
+            log.write_all(b"held\n").unwrap();
+            assert_eq!(lines.recv().unwrap(), b"held\n");
+            (0..lines_waiting).for_each(|_| log.write_all(b"waits\n").unwrap());
+            let begun = Instant::now();
+            drop(flush);
+            assert!(begun.elapsed() >= LOG_FLUSH);
+        }
     }
 
     #[test]

@@ -3,13 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use adit_testkit::Postgres;
 use sqlx::{AssertSqlSafe, Executor, Row, SqlSafeStr, Statement};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::engine::{PostgresEngine, SqliteEngine};
+use crate::limits::{OPEN_DEADLINE, SQLITE_BUSY_DEADLINE, STATEMENT_DEADLINE};
 use crate::statement::Listed;
+use crate::{DatabaseUrl, OpenError, Store};
 use crate::{api_keys, capabilities, changes, endpoints, ports, signing_keys, tenants, usage};
 
 const ALL: [(&str, &[Listed]); 9] = [
@@ -186,4 +190,32 @@ async fn postgres_shows_a_scope_its_own_rows_only() {
     assert!(connection.execute(AssertSqlSafe(foreign).into_sql_str()).await.is_err());
     let stolen = connection.execute("UPDATE endpoints SET epoch = 9 WHERE hostname = 'b'").await.unwrap();
     assert_eq!(stolen.rows_affected(), 0);
+}
+
+/// Another process may have the file's write lock for a moment, and not for ever.
+#[tokio::test]
+async fn a_lock_of_another_process_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adit.db");
+    let (ours, theirs) = (SqliteEngine::open(&path).await.unwrap(), SqliteEngine::open(&path).await.unwrap());
+    let held = theirs.write().await.unwrap();
+    let begun = Instant::now();
+    assert!(ours.write().await.is_err());
+    let waited = begun.elapsed();
+    assert!(waited >= SQLITE_BUSY_DEADLINE, "{waited:?}");
+    drop(held);
+    drop(ours.write().await.unwrap());
+}
+
+/// The deadlines are all that this runtime waits for, so its clock goes on to them.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://adit@{}/adit?sslmode=disable", silent.local_addr().unwrap());
+    let begun = tokio::time::Instant::now();
+    let opened = Store::open(&DatabaseUrl::parse(&url).unwrap()).await;
+    assert!(matches!(opened, Err(OpenError::Deadline)));
+    // Once for all tries, and once to find out why.
+    assert_eq!(begun.elapsed().as_secs(), 2 * STATEMENT_DEADLINE.as_secs());
+    assert!(2 * STATEMENT_DEADLINE < OPEN_DEADLINE);
 }

@@ -101,7 +101,8 @@ mod tests {
 
     use super::widened;
     use crate::limits::{
-        NEAR_GROWTH_AFTER_BYTES, WINDOW_BYTES_MAX, WINDOW_NEAR_ALONE_BYTES_MAX, WINDOW_NEAR_BYTES_MAX,
+        NEAR_GROWTH_AFTER_BYTES, NEAR_ROUND_TRIP_MAX, WINDOW_BYTES_MAX, WINDOW_NEAR_ALONE_BYTES_MAX,
+        WINDOW_NEAR_BYTES_MAX,
     };
 
     const K: usize = 1024;
@@ -116,6 +117,14 @@ mod tests {
         for round_trip in [None, Some(Duration::from_micros(80)), Some(Duration::from_millis(1))] {
             assert_eq!(near(64 * K, NEAR_GROWTH_AFTER_BYTES - 1, round_trip), 64 * K);
             assert_eq!(near(64 * K, NEAR_GROWTH_AFTER_BYTES, None), WINDOW_NEAR_BYTES_MAX);
+        }
+        let a_moment = Duration::from_micros(1);
+        for (round_trip, is_near) in [
+            (NEAR_ROUND_TRIP_MAX.saturating_sub(a_moment), true),
+            (NEAR_ROUND_TRIP_MAX, true),
+            (NEAR_ROUND_TRIP_MAX + a_moment, false),
+        ] {
+            assert_eq!(near(64 * K, 0, Some(round_trip)) == 64 * K, is_near, "{round_trip:?}");
         }
         assert_eq!(near(WINDOW_NEAR_BYTES_MAX, u64::MAX, None), WINDOW_NEAR_BYTES_MAX);
         let alone = |window| widened((window, WINDOW_NEAR_ALONE_BYTES_MAX), u64::MAX, None);

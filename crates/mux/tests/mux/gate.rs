@@ -4,6 +4,7 @@ use std::task::Poll;
 
 use adit_mux::{Answer, Config, OpenError, StreamError, limits};
 use adit_wire::record::{AbortCode, RecordHeader, abort};
+use tokio::time::Instant;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, duplex},
     task::JoinSet,
@@ -105,7 +106,9 @@ async fn an_open_that_yamux_delays_for_too_long_fails_alone() {
     for _ in 0..256 {
         streams.push(session.open(&header()).await.unwrap());
     }
+    let begun = Instant::now();
     assert_eq!(session.open(&header()).await.unwrap_err(), OpenError::Stalled);
+    assert_eq!(begun.elapsed().as_millis(), limits::OPEN_DEADLINE.as_millis());
     assert_eq!(session.open_streams(), 256);
     assert!(!session.is_closed());
 }

@@ -1,11 +1,13 @@
 //! Y7 and Y8: both sides speak first, and the order in which the driver polls leaves nothing lying.
 
+use adit_mux::limits::HEADER_DEADLINE;
 use adit_mux::{Answer, Config, StreamError};
 use adit_wire::{
     control::{DrainReason, Frame},
     record::{AbortCode, RecordHeader, abort},
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
 
 use crate::{
     kit::{header, pair, poll_now, until, within},
@@ -122,12 +124,14 @@ async fn callers_are_served_together_and_in_order() {
 async fn a_stream_without_a_header_is_given_up_and_holds_nobody_up() {
     let (mut raw, mut incoming, _control, driver) = Raw::server_of(&Config::default());
     tokio::spawn(driver.run());
+    let begun = Instant::now();
     raw.data(SYN, 2, &header().encode()[..63]).await;
     raw.data(SYN, 4, &header().encode()).await;
     assert_eq!(incoming.next().await.unwrap().header, header());
     let next = tokio::spawn(async move { incoming.next().await });
     assert_eq!(raw.next_of(2).await.body, RecordHeader::ACCEPTED.encode());
     assert_eq!(raw.next_of(2).await.body, abort(AbortCode::Idle));
+    assert_eq!(begun.elapsed().as_millis(), HEADER_DEADLINE.as_millis());
     assert_eq!(raw.next_of(2).await.flags, RST);
     raw.data(SYN, 6, &header().encode()).await;
     assert_eq!(next.await.unwrap().unwrap().header, header());

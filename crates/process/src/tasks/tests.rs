@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Joined, TaskError, Tasks};
+use crate::limits::ABORT_GRACE;
 use crate::shutdown::Shutdown;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -135,6 +136,8 @@ async fn a_task_that_blocks_its_thread_is_reported_as_stuck() {
         released.recv()
     });
     start.await.unwrap();
+    let begin = Instant::now();
     assert_eq!(tasks.join_all(Duration::ZERO).await, Joined { aborted: 1, stuck: 1 });
+    assert!(begin.elapsed() >= ABORT_GRACE);
     release.send(()).unwrap();
 }

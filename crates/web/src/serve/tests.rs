@@ -38,11 +38,11 @@ use tower::service_fn;
 
 use super::{ServeError, http1};
 use crate::body::{self, Body};
-use crate::limits::ServeLimits;
+use crate::limits::{self, ServeLimits};
 use crate::service::{HttpService, boxed};
 
-const HEAD: Duration = Duration::from_secs(10);
-const IDLE: Duration = Duration::from_secs(75);
+const HEAD: Duration = limits::HEAD_DEADLINE;
+const IDLE: Duration = limits::IDLE;
 
 /// The visitor's end of a served connection.
 struct Visitor {

@@ -5,9 +5,11 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Running, answers, echo, limits, run_at, until};
 use crate::accept::Gate;
+use crate::limits::PROXY_HEADER_DEADLINE;
 use crate::proxy_protocol::{ProxyVersion, header, without_visitor};
 
 /// Tells whom each connection comes from, and sends back what comes over it.
@@ -90,6 +92,22 @@ async fn without_a_header_nothing_comes_of_it() {
     drop(through(&running, b"").await);
     drop(through(&running, b"PROXY").await);
     until(|| running.tasks.running() == 0 && running.gate.counts().accepted == 0).await;
+    assert!(told.try_recv().is_err());
+}
+
+/// The deadline is all that this runtime waits for, so its clock goes on to it when nothing more comes.
+#[tokio::test(start_paused = true)]
+async fn a_header_has_a_deadline_however_far_it_came() {
+    let (running, mut told) = behind("127.0.0.1", 100);
+    for version in [ProxyVersion::V1, ProxyVersion::V2] {
+        let header = names(version, 7);
+        for bytes in [0, 1, header.len() - 1] {
+            let begun = Instant::now();
+            let mut stream = through(&running, header.get(..bytes).unwrap()).await;
+            assert!(stream.read(&mut [0]).await.is_err(), "not reset after {bytes} bytes");
+            assert_eq!(begun.elapsed().as_millis(), PROXY_HEADER_DEADLINE.as_millis());
+        }
+    }
     assert!(told.try_recv().is_err());
 }
 
