@@ -48,7 +48,8 @@ pub struct ControlSender {
 /// The receiving half.
 #[derive(Debug)]
 pub struct ControlReceiver {
-    frames: mpsc::Receiver<Frame>,
+    /// Boxed: a channel has room for 32 of them from the start, and an idle session needs none.
+    frames: mpsc::Receiver<Box<Frame>>,
     shared: Arc<Shared>,
 }
 
@@ -122,7 +123,7 @@ impl ControlReceiver {
     /// The session has ended, and why.
     pub async fn recv(&mut self) -> Result<Frame, CloseReason> {
         match self.frames.recv().await {
-            Some(frame) => Ok(frame),
+            Some(frame) => Ok(*frame),
             None => Err(self.shared.closed().wait().await),
         }
     }

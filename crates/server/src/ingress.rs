@@ -204,7 +204,8 @@ impl Public {
         let stream = tls::accept(Arc::clone(&self.agents), Buffered::new(stream), deadline).await?;
         let exporter =
             tls::exporter(stream.get_ref().1, adit_wire::EXPORTER_LABEL).map_err(IngressError::Exporter)?;
-        let node = Arc::clone(&self.node);
+        // Held once, and not by every future that it goes through.
+        let (node, stream) = (Arc::clone(&self.node), Box::new(stream));
         // Sessions outlive the visitors when the node drains, so they are another set's tasks.
         self.node.agent_tasks.spawn("agent session", async move {
             agents::serve(node, stream, exporter, peer).await;

@@ -19,15 +19,15 @@ pub(crate) struct ControlPipe {
     packets: Packets,
     decoder: Decoder,
     outbox: mpsc::Receiver<Vec<u8>>,
-    inbox: PollSender<Frame>,
-    undelivered: Option<Frame>,
+    inbox: PollSender<Box<Frame>>,
+    undelivered: Option<Box<Frame>>,
     unsent: Vec<u8>,
     sent: usize,
     pings: u64,
 }
 
 impl ControlPipe {
-    pub(crate) fn new(outbox: mpsc::Receiver<Vec<u8>>, inbox: mpsc::Sender<Frame>) -> Self {
+    pub(crate) fn new(outbox: mpsc::Receiver<Vec<u8>>, inbox: mpsc::Sender<Box<Frame>>) -> Self {
         Self {
             raw: None,
             packets: Packets::default(),
@@ -81,7 +81,7 @@ impl ControlPipe {
             match self.decoder.next().map_err(CloseReason::ControlInvalid)? {
                 Some(Frame::Ping { nonce }) => self.queue(&Frame::Pong { nonce }),
                 Some(Frame::Pong { .. }) => {}
-                Some(frame) => self.undelivered = Some(frame),
+                Some(frame) => self.undelivered = Some(Box::new(frame)),
                 None => {
                     if self.receive(cx)?.is_pending() {
                         break;

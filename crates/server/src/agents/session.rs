@@ -304,8 +304,9 @@ impl AgentSession {
         self.tell(control, Frame::Unbind(Unbind { endpoint, epoch, reason })).await
     }
 
+    /// Boxed: an idle session has no room for what it seldom says.
     async fn tell(&mut self, control: &Control, frame: Frame) -> Step {
-        self.beside(tell(control, frame)).await
+        Box::pin(self.beside(tell(control, frame))).await
     }
 
     /// Does `work`, while what the directory was asked goes on: a question that nobody polls may keep a transaction
