@@ -40,6 +40,8 @@ struct State {
     half_closed: Option<Instant>,
     last_end: Instant,
     last_write: Instant,
+    /// When it was woken from its rest last.
+    woken: Instant,
 }
 
 /// What to do when a moment has come and nothing changed until then.
@@ -55,6 +57,8 @@ pub(super) enum Then {
     Cut,
     /// Tell it to close: it is idle.
     Close,
+    /// Let it rest: nothing is on its way.
+    Rest,
 }
 
 impl Activity {
@@ -82,6 +86,7 @@ impl Activity {
             half_closed: None,
             last_end: now,
             last_write: now,
+            woken: now,
         };
         Self { limits, opened: now, lane: Arc::default(), state: Mutex::new(state) }
     }
@@ -229,10 +234,33 @@ impl Activity {
         }
         // The end of a long response may still be on its way. On HTTP/2 our own PINGs are writes, too.
         let last = if state.is_h2 { state.last_end } else { state.last_end.max(state.last_write) };
-        (after(last, limits.idle), Then::Close)
+        let close = after(last, limits.idle);
+        if state.may_rest() && Instant::now() < close {
+            return (close.min(after(last.max(state.woken), limits.rest_after)), Then::Rest);
+        }
+        (close, Then::Close)
+    }
+
+    /// When a connection that rests is to be closed.
+    pub(super) fn rests_until(&self) -> Instant {
+        let state = self.state();
+        after(state.last_end.max(state.last_write), self.limits.idle)
+    }
+
+    /// A connection rests no more.
+    pub(super) fn woke(&self) {
+        self.state().woken = Instant::now();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether nothing of HTTP/1 is on its way in either direction. Of what hyper has read it then holds at most empty lines.
+    fn may_rest(&self) -> bool {
+        let is_between = self.scan.as_ref().is_some_and(|scan| !scan.is_mid_request());
+        is_between && self.is_flushed && self.half_closed.is_none()
     }
 }

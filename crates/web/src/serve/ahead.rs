@@ -33,6 +33,11 @@ impl Ahead {
         Ok(matches!(self, Self::End))
     }
 
+    /// Whether something is known of what comes next.
+    pub(super) fn is_known(&self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
+
     /// Reads what was read ahead; false if that is nothing.
     pub(super) fn take(&mut self, buf: &mut ReadBuf<'_>) -> bool {
         match *self {

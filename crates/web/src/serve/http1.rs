@@ -1,10 +1,13 @@
 //! HTTP/1 connections.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 
 use adit_domain::id::RequestId;
+use futures::future::{MaybeDone, maybe_done};
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -12,6 +15,7 @@ use hyper::server::conn::http1::{Builder, UpgradeableConnection};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep_until;
 use tower::{Service, ServiceExt};
 
 use super::ServeError;
@@ -19,7 +23,7 @@ use super::activity::Activity;
 use super::flight::Flight;
 use super::io::Watched;
 use super::scan::Verdict;
-use super::watch::watch;
+use super::watch::{Watch, watch};
 use crate::answer::{self, refuse};
 use crate::body::Body;
 use crate::limits::{BUFFER_BYTES_MAX, ServeLimits};
@@ -46,9 +50,9 @@ where
     D: Future<Output = ()> + Send,
 {
     let activity = Arc::new(Activity::http1(limits));
-    let io = TokioIo::new(Watched::new(io, Arc::clone(&activity), limits.write_stall));
+    let mut io = Box::new(Watched::new(io, Arc::clone(&activity), limits.write_stall));
     let shared = Arc::clone(&activity);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let mut service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (flight, verdict) = Flight::begin(&shared);
         let activity = Arc::clone(&shared);
         let service = service.clone();
@@ -67,19 +71,54 @@ where
             Ok::<_, Infallible>(response.map(|body| flight.carry(body)))
         }
     });
-    // hyper's own head timer cannot tell idle from late; `watch` keeps both times.
-    let connection = Builder::new()
+    async move {
+        let mut draining = pin!(maybe_done(draining));
+        loop {
+            // Boxed, so that a connection is held once and not by every future around it.
+            let mut connection =
+                Box::pin(builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+            let graceful = UpgradeableConnection::graceful_shutdown;
+            match watch(connection.as_mut(), graceful, draining.as_mut(), &activity).await? {
+                Watch::Ended => return Ok(()),
+                Watch::Resting => {}
+            }
+            let Some(parts) = Pin::into_inner(connection).into_parts() else { return Ok(()) };
+            (io, service) = (parts.io.into_inner(), parts.service);
+            rest(&mut io, draining.as_mut(), &activity).await;
+        }
+    }
+}
+
+fn builder(limits: &ServeLimits) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        // hyper's own head timer cannot tell idle from late; `watch` keeps both times.
         .header_read_timeout(None)
         // The transport tells who has ended its side from who is gone.
         .half_close(true)
         .max_header_size(limits.head_bytes_max)
         .max_headers(limits.headers_max)
-        .max_buf_size(BUFFER_BYTES_MAX)
-        .serve_connection(io, service)
-        .with_upgrades();
-    // Boxed here, so that a connection is held once and not by every future around it.
-    let mut connection = Box::pin(connection);
-    async move { watch(connection.as_mut(), UpgradeableConnection::graceful_shutdown, draining, &activity).await }
+        .max_buf_size(BUFFER_BYTES_MAX);
+    builder
+}
+
+/// Waits for whatever comes next: bytes or their end, the drain, the end of the time that it may be idle. hyper, which begins
+/// anew, sees to it.
+async fn rest<I, D>(io: &mut Watched<I>, mut draining: Pin<&mut MaybeDone<D>>, activity: &Activity)
+where
+    I: AsyncRead + Unpin,
+    D: Future<Output = ()>,
+{
+    let mut timer = pin!(sleep_until(activity.rests_until()));
+    poll_fn(|cx| {
+        // hyper finds a loss, too.
+        let has_arrived = io.poll_arrived(cx).is_ready();
+        let is_over =
+            has_arrived || draining.as_mut().poll(cx).is_ready() || timer.as_mut().poll(cx).is_ready();
+        if is_over { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    activity.woke();
 }
 
 async fn respond<S>(service: S, request: Request<Incoming>, verdict: Verdict) -> Response<Body>

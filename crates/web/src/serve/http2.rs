@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_domain::id::RequestId;
+use futures::future::maybe_done;
 use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -71,7 +73,13 @@ where
     });
     let connection = builder(spawn, &limits, &activity).serve_connection(io, service);
     let mut connection = Box::pin(connection);
-    async move { watch(connection.as_mut(), Connection::graceful_shutdown, draining, &activity).await }
+    async move {
+        let mut draining = pin!(maybe_done(draining));
+        // What HTTP/2 holds between two requests, the peer's settings and windows, cannot be laid down.
+        watch(connection.as_mut(), Connection::graceful_shutdown, draining.as_mut(), &activity)
+            .await
+            .map(drop)
+    }
 }
 
 fn builder<E: Clone>(spawn: E, limits: &ServeLimits, activity: &Arc<Activity>) -> Builder<Spawn<E>> {

@@ -105,6 +105,17 @@ impl<I: AsyncRead + Unpin> Watched<I> {
     }
 }
 
+impl<I: AsyncRead + Unpin> Watched<I> {
+    /// Waits until there is something to read, if only the end.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub(super) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.ahead.look(&mut self.io, cx)?;
+        if self.ahead.is_known() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
 impl<I: AsyncWrite + Unpin> Watched<I> {
     /// Tells the peer why it is cut, if it takes that now: whoever floods is not waited for.
     fn bid_farewell(&mut self, cx: &mut Context<'_>) {

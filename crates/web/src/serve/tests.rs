@@ -20,6 +20,7 @@ mod http2_upgrades;
 mod interim;
 mod own;
 mod pieces;
+mod rests;
 mod slow_readers;
 mod upgrades;
 mod windows;

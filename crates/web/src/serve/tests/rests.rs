@@ -1,0 +1,172 @@
+//! A connection between two requests lays its buffers down.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
+use tokio::time::{Instant, sleep};
+
+use super::{HEAD, IDLE, ServeError, Visitor, close_to, echo, signal};
+use crate::limits::{REST_AFTER, ServeLimits};
+use crate::serve::http1;
+
+const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Notes with how much room it was read last: none is held where that is a byte.
+struct Asked {
+    io: DuplexStream,
+    room: Arc<AtomicUsize>,
+}
+
+impl AsyncRead for Asked {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        self.room.store(buf.remaining(), Ordering::SeqCst);
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Asked {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A served connection, and the room of its last read.
+fn watched() -> (Visitor, Arc<AtomicUsize>) {
+    let (io, theirs) = duplex(256 * 1024);
+    let (drain, draining) = signal();
+    let room = Arc::<AtomicUsize>::default();
+    let asked = Asked { io: theirs, room: Arc::clone(&room) };
+    let served = tokio::spawn(http1(asked, echo(), ServeLimits::default(), draining));
+    (Visitor { io, drain: Some(drain), served }, room)
+}
+
+fn rests(room: &AtomicUsize) -> bool {
+    room.load(Ordering::SeqCst) == 1
+}
+
+/// The answer to [`REQUEST`], in pieces of a chunk each.
+async fn answered(visitor: &mut Visitor) {
+    let text = visitor.until("|").await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("GET /x |"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_rests_after_a_while_and_serves_as_before() {
+    let (mut visitor, room) = watched();
+    for _ in 0..3 {
+        visitor.send(REQUEST).await;
+        answered(&mut visitor).await;
+        sleep(REST_AFTER - MILLISECOND).await;
+        assert!(!rests(&room), "too early");
+        sleep(2 * MILLISECOND).await;
+        assert!(rests(&room), "it holds room for {}", room.load(Ordering::SeqCst));
+    }
+    // Two at once, the second in two pieces.
+    let (first, last) = REQUEST.split_at(9);
+    visitor.send(&format!("{REQUEST}{first}")).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(!rests(&room), "in the middle of a head");
+    visitor.send(last).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(rests(&room));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_does_not_rest_before_the_first_request() {
+    let (visitor, room) = watched();
+    sleep(REST_AFTER * 2).await;
+    assert!(!rests(&room));
+    assert!(matches!(visitor.served.await.unwrap(), Err(ServeError::HeadDeadline)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_rests_is_closed_after_the_idle_time_and_when_the_node_drains() {
+    for drains in [false, true] {
+        let (mut visitor, room) = watched();
+        visitor.send(REQUEST).await;
+        answered(&mut visitor).await;
+        let idle = Instant::now();
+        sleep(REST_AFTER * 2).await;
+        assert!(rests(&room));
+        if drains {
+            visitor.drain.take().unwrap().send(()).unwrap();
+        }
+        assert_eq!(visitor.rest().await, "");
+        visitor.served.await.unwrap().unwrap();
+        assert!(close_to(idle.elapsed(), if drains { REST_AFTER * 2 } else { IDLE }), "{:?}", idle.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_ends_or_vanishes_while_it_rests_is_let_go() {
+    for ends in [false, true] {
+        let (mut visitor, room) = watched();
+        visitor.send(REQUEST).await;
+        answered(&mut visitor).await;
+        sleep(REST_AFTER * 2).await;
+        assert!(rests(&room));
+        if ends {
+            visitor.io.shutdown().await.unwrap();
+            assert_eq!(visitor.rest().await, "");
+        } else {
+            drop(visitor.io);
+        }
+        let begun = Instant::now();
+        visitor.served.await.unwrap().unwrap();
+        assert!(begun.elapsed() < MILLISECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_begins_while_it_rests_has_the_head_deadline() {
+    let (mut visitor, room) = watched();
+    visitor.send(REQUEST).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(rests(&room));
+    let begun = Instant::now();
+    visitor.send("G").await;
+    assert!(matches!(visitor.served.await.unwrap(), Err(ServeError::HeadDeadline)));
+    assert!(close_to(begun.elapsed(), HEAD), "{:?}", begun.elapsed());
+}
+
+/// Whoever wakes it all the time does not make it begin anew all the time.
+#[tokio::test(start_paused = true)]
+async fn empty_lines_wake_it_no_more_often_than_it_rests() {
+    let (mut visitor, room) = watched();
+    visitor.send(REQUEST).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(rests(&room));
+    visitor.send("\r\n").await;
+    sleep(REST_AFTER - MILLISECOND).await;
+    assert!(!rests(&room), "it rests at once again");
+    visitor.send(REQUEST).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(rests(&room));
+}
