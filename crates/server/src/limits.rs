@@ -233,6 +233,9 @@ pub const CLAIM_DEADLINE: Duration = Duration::from_secs(10);
 /// How long opening a public port waits for the listener that it had before to end.
 pub const PORT_OPEN_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How soon a public port is opened again whose listener has died of a mistake, and how often that is tried.
+pub const PORT_REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How often the directory hears that the public ports served here are in use: many times while it keeps them.
 pub const PORT_RENEWAL_INTERVAL: Duration = Duration::from_hours(6);
 

@@ -1,5 +1,7 @@
 //! The public ports on which this node listens, one for each endpoint that has one and is served here.
 
+mod listener;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
@@ -14,6 +16,7 @@ use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use crate::limits::PORT_OPEN_DEADLINE;
+use listener::Listener;
 
 /// The listeners, by endpoint. A listener is opened when its endpoint is served and closed when it is served no more and
 /// nobody is expected back, so visitors of an endpoint without an agent are refused, by the kernel and at once.
@@ -63,7 +66,8 @@ impl Ports {
     }
 
     /// Listens on an endpoint's port, unless it does so already. `listen` binds it, and what it returns serves visitors as
-    /// a task of `tasks` until it is told to drain or stop; a stopped one closes the port at once.
+    /// a task of `tasks` until it is told to drain or stop; a stopped one closes the port at once. One that panics is called
+    /// again.
     pub(crate) async fn open<L, F>(
         &self,
         endpoint: EndpointId,
@@ -72,12 +76,14 @@ impl Ports {
         listen: L,
     ) -> Result<(), OpenError>
     where
-        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError>,
+        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError> + Clone + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let deadline = Instant::now() + PORT_OPEN_DEADLINE;
+        let address = SocketAddr::new(self.ip, port.get());
         loop {
-            let Some(mut earlier) = self.try_open(endpoint, port, tasks, &listen)? else { return Ok(()) };
+            let listener = Listener { address, tasks: tasks.clone(), listen: listen.clone() };
+            let Some(mut earlier) = self.try_open(endpoint, port, listener)? else { return Ok(()) };
             timeout_at(deadline, earlier.stopped()).await.map_err(|_| OpenError::Deadline(port))?;
         }
     }
@@ -87,11 +93,10 @@ impl Ports {
         &self,
         endpoint: EndpointId,
         port: NonZeroU16,
-        tasks: &Tasks,
-        listen: &L,
+        listener: Listener<L>,
     ) -> Result<Option<Shutdown>, OpenError>
     where
-        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError>,
+        L: Fn(SocketAddr, Shutdown) -> Result<F, BindError> + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let mut state = self.table.lock();
@@ -107,11 +112,12 @@ impl Ports {
             Entry::Vacant(vacant) => vacant,
         };
         let ((trigger, shutdown), (end, gone)) = (Shutdown::new(), Shutdown::new());
-        let serving = listen(SocketAddr::new(self.ip, port.get()), shutdown)?;
+        let open = listener.open()?;
         let place = Place { table: Arc::clone(&self.table), endpoint, _end: end };
-        tasks.spawn("public port", async move {
+        let tasks = listener.tasks.clone();
+        tasks.spawn("keep port", async move {
             let _place = place;
-            serving.await;
+            listener.keep(open, shutdown).await;
         });
         vacant.insert(Listening { port, trigger, is_closing: false, gone });
         Ok(None)
@@ -166,18 +172,23 @@ impl Drop for Place {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+    use std::io;
     use std::net::{IpAddr, Ipv4Addr, SocketAddr};
     use std::num::NonZeroU16;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use adit_domain::id::EndpointId;
     use adit_net::accept::{AcceptLoop, ConnectionLimits, Gate};
-    use adit_net::listen;
+    use adit_net::listen::{self, BindError};
+    use adit_process::shutdown::Shutdown;
     use adit_process::tasks::Tasks;
     use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::Notify;
     use tokio::time::Instant;
 
     use super::{OpenError, Ports};
-    use crate::limits::PORT_OPEN_DEADLINE;
+    use crate::limits::{PORT_OPEN_DEADLINE, PORT_REOPEN_INTERVAL};
 
     const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -189,10 +200,11 @@ mod tests {
 
     async fn open(ports: &Ports, endpoint: EndpointId, port: NonZeroU16) -> Result<(), OpenError> {
         let tasks = Tasks::new("test");
-        let listen = |address, shutdown| {
+        let set = tasks.clone();
+        let listen = move |address, shutdown| {
             let gate = Gate::new(ConnectionLimits { connections_max: 8, per_address_max: 8 });
             let listener = listen::bind(address)?;
-            let accepting = AcceptLoop { name: "test", listener, gate, tasks: tasks.clone() };
+            let accepting = AcceptLoop { name: "test", listener, gate, tasks: set.clone() };
             Ok(accepting.run(shutdown, |_| std::future::ready(())))
         };
         ports.open(endpoint, port, &tasks, listen).await
@@ -249,6 +261,46 @@ mod tests {
         let opened = ports.open(endpoint, now, &tasks, endless).await;
         assert!(matches!(opened, Err(OpenError::Deadline(port)) if port == now), "{opened:?}");
         assert_eq!(begun.elapsed().as_millis(), PORT_OPEN_DEADLINE.as_millis());
+    }
+
+    /// It listens on nothing, and dies of a mistake as often as it is told to.
+    #[tokio::test(start_paused = true)]
+    async fn a_listener_that_panics_is_opened_again_until_it_is_not_wanted_any_more() {
+        let (ports, endpoint, tasks) = (Ports::new(HERE), EndpointId::new(), Tasks::new("test"));
+        let port = NonZeroU16::new(1).unwrap();
+        let (opened, panics) = (Arc::new(AtomicU64::new(0)), Arc::new(Notify::new()));
+        let (counted, planted) = (Arc::clone(&opened), Arc::clone(&panics));
+        let listen = move |_, mut shutdown: Shutdown| {
+            let number = counted.fetch_add(1, Ordering::SeqCst);
+            let planted = Arc::clone(&planted);
+            if number == 1 {
+                // The port is not free yet.
+                let taken = io::ErrorKind::AddrInUse.into();
+                return Err(BindError::InUse(SocketAddr::from(([127, 0, 0, 1], 1)), taken));
+            }
+            Ok(async move {
+                tokio::select! {
+                    () = planted.notified() => assert_eq!(number, u64::MAX, "a planted panic"),
+                    () = shutdown.stopped() => {}
+                }
+            })
+        };
+        ports.open(endpoint, port, &tasks, listen).await.unwrap();
+        panics.notify_one();
+        let begun = Instant::now();
+        while opened.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(PORT_REOPEN_INTERVAL / 10).await;
+        }
+        assert!(begun.elapsed() >= 2 * PORT_REOPEN_INTERVAL, "{:?}", begun.elapsed());
+        assert_eq!((tasks.panics(), tasks.running()), (1, 2));
+        panics.notify_one();
+        while opened.load(Ordering::SeqCst) < 4 {
+            tokio::time::sleep(PORT_REOPEN_INTERVAL / 10).await;
+        }
+        ports.close_unless(endpoint, || false);
+        tasks.idle().await;
+        assert!(ports.table.lock().listening.is_empty());
+        assert_eq!((tasks.panics(), opened.load(Ordering::SeqCst)), (2, 4));
     }
 
     #[tokio::test]

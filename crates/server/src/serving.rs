@@ -24,16 +24,17 @@ use crate::visitor::udp::Port;
 pub(crate) async fn open(node: &Arc<Node>, claimed: &Claimed) -> Result<(), OpenError> {
     let Some(port) = claimed.port else { return Ok(()) };
     let (endpoint, tasks) = (claimed.endpoint, &node.visitor_tasks);
+    let (of_node, claimed) = (Arc::clone(node), claimed.clone());
     match claimed.kind {
         EndpointKind::Http | EndpointKind::Tls => Ok(()),
         EndpointKind::Tcp => {
-            let listen = |address, shutdown| accepting(node, claimed, address, shutdown);
+            let listen = move |address, shutdown| accepting(&of_node, &claimed, address, shutdown);
             node.ports.open(endpoint, port, tasks, listen).await
         }
         EndpointKind::Udp => {
-            let listen = |address, shutdown| {
+            let listen = move |address, shutdown| {
                 let socket = adit_net::udp::bind(address)?;
-                Ok(Port::new(Arc::clone(node), claimed.hostname.clone(), socket).run(shutdown))
+                Ok(Port::new(Arc::clone(&of_node), claimed.hostname.clone(), socket).run(shutdown))
             };
             node.ports.open(endpoint, port, tasks, listen).await
         }
@@ -46,7 +47,7 @@ fn accepting(
     claimed: &Claimed,
     address: SocketAddr,
     shutdown: Shutdown,
-) -> Result<impl Future<Output = ()> + Send + 'static, BindError> {
+) -> Result<impl Future<Output = ()> + Send + use<>, BindError> {
     let (gate, tasks) = (node.gate.clone(), node.visitor_tasks.clone());
     let accepting = AcceptLoop { name: "tcp visitor", listener: listen::bind(address)?, gate, tasks };
     let (on, target) = (Arc::clone(node), Target::Port(claimed.hostname.clone(), claimed.endpoint));
