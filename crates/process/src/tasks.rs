@@ -145,8 +145,8 @@ pub enum TaskError {
 async fn run<F: Future>(name: &'static str, place: Place, future: F) -> Result<F::Output, TaskError> {
     let outcome = panic::contained(future).await;
     outcome.map_err(|message| {
-        place.count_panic();
-        tracing::error!(task = name, message, "a task panicked; the others go on");
+        let (set, panics) = place.count_panic();
+        tracing::error!(set, task = name, message, panics, "a task panicked; the others go on");
         TaskError::Panicked { task: name, message }
     })
 }

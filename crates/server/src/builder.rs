@@ -317,6 +317,10 @@ impl Server {
         }
         self.sessions.stop();
         self.node.agent_tasks.join_all(SESSIONS_END_DEADLINE).await;
+        let panics = visitors.panics().saturating_add(self.node.agent_tasks.panics());
+        if panics > 0 {
+            tracing::warn!(panics, "tasks panicked while the node ran: each was told when it did");
+        }
     }
 }
 

@@ -101,8 +101,9 @@ impl Place {
         self.id
     }
 
-    pub(super) fn count_panic(&self) {
-        self.set.panics.fetch_add(1, Ordering::Relaxed);
+    /// The set's name, and how many of its tasks have panicked with this one.
+    pub(super) fn count_panic(&self) -> (&'static str, u64) {
+        (self.set.name, self.set.panics.fetch_add(1, Ordering::Relaxed).saturating_add(1))
     }
 }
 

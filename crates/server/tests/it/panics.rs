@@ -1,5 +1,7 @@
 //! A mistake that panics costs what it happened in: a session, a connection. What the node cannot do without ends it.
 
+mod tasks;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -3,5 +3,6 @@
 pub mod agent;
 pub mod authority;
 pub mod node;
+pub mod planted;
 pub mod upstream;
 pub mod visitor;
