@@ -23,6 +23,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use crate::ledger::Ledger;
 use crate::limits::STEP_WITHIN;
 use crate::wait::within;
 
@@ -57,16 +58,29 @@ pub struct GrpcOrigin {
     calls: watch::Sender<Calls>,
 }
 
+/// What a service writes down.
+#[derive(Debug)]
+struct Seen {
+    calls: watch::Sender<Calls>,
+    ledger: Ledger,
+}
+
 impl GrpcOrigin {
     /// Starts to serve, with TLS if there is an acceptor.
     pub async fn start(speaks: Speaks, tls: Option<TlsAcceptor>) -> Result<Self> {
+        Self::start_counting(speaks, tls, Ledger::default()).await
+    }
+
+    /// The same, and what comes and goes is written down there.
+    pub async fn start_counting(speaks: Speaks, tls: Option<TlsAcceptor>, ledger: Ledger) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.context("no port for an origin")?;
         let address = listener.local_addr()?;
         let (calls, tasks) = (watch::Sender::new(Calls::default()), Tasks::new("grpc origin"));
-        let (seen, connections) = (calls.clone(), tasks.clone());
+        let seen = Arc::new(Seen { calls: calls.clone(), ledger });
+        let connections = tasks.clone();
         tasks.spawn("accept", async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (tls, seen) = (tls.clone(), seen.clone());
+                let (tls, seen) = (tls.clone(), Arc::clone(&seen));
                 connections.spawn("connection", async move {
                     match tls {
                         None => serve(stream, speaks, seen).await,
@@ -95,14 +109,13 @@ impl GrpcOrigin {
     }
 }
 
-async fn serve<S>(stream: S, speaks: Speaks, calls: watch::Sender<Calls>)
+async fn serve<S>(stream: S, speaks: Speaks, seen: Arc<Seen>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let calls = Arc::new(calls);
     let service = service_fn(move |request| {
-        let calls = Arc::clone(&calls);
-        async move { answer(request, &calls) }
+        let seen = Arc::clone(&seen);
+        async move { answer(request, &seen) }
     });
     let io = TokioIo::new(stream);
     match speaks {
@@ -111,20 +124,21 @@ where
     }
 }
 
-fn answer(request: Request<Incoming>, calls: &Arc<watch::Sender<Calls>>) -> Result<Response<Reply>> {
-    calls.send_modify(|calls| calls.begun += 1);
+fn answer(request: Request<Incoming>, seen: &Arc<Seen>) -> Result<Response<Reply>> {
+    seen.calls.send_modify(|calls| calls.begun += 1);
+    seen.ledger.request();
     let saw_te = request.headers().get("te").cloned().unwrap_or(HeaderValue::from_static("none"));
     let mut response = Response::builder().header("content-type", "application/grpc");
     let body = match request.uri().path() {
         "/test/Echo" => {
             response = response.header("trailer", "grpc-status, saw-te");
-            echo(request.into_body(), saw_te, Arc::clone(calls), u32::MAX)
+            echo(request.into_body(), saw_te, Arc::clone(seen), u32::MAX)
         }
         "/test/Fail" => {
             response = response.header("grpc-status", "5").header("grpc-message", "no such thing");
             stream::empty().boxed()
         }
-        _ => echo(request.into_body(), saw_te, Arc::clone(calls), 1),
+        _ => echo(request.into_body(), saw_te, Arc::clone(seen), 1),
     };
     Ok(response.body(StreamBody::new(body).boxed_unsync())?)
 }
@@ -134,8 +148,8 @@ type Reply = UnsyncBoxBody<Bytes, io::Error>;
 type Frames = Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>;
 
 /// Breaks off when `left` pieces have gone back and one more comes.
-fn echo(body: Incoming, saw_te: HeaderValue, calls: Arc<watch::Sender<Calls>>, left: u32) -> Frames {
-    let call = Call { body, saw_te, calls, left, is_over: false };
+fn echo(body: Incoming, saw_te: HeaderValue, seen: Arc<Seen>, left: u32) -> Frames {
+    let call = Call { body, saw_te, seen, left, is_over: false };
     stream::unfold(call, |mut call| async move {
         let frame = call.next().await?;
         Some((frame, call))
@@ -147,7 +161,7 @@ fn echo(body: Incoming, saw_te: HeaderValue, calls: Arc<watch::Sender<Calls>>, l
 struct Call {
     body: Incoming,
     saw_te: HeaderValue,
-    calls: Arc<watch::Sender<Calls>>,
+    seen: Arc<Seen>,
     left: u32,
     is_over: bool,
 }
@@ -157,12 +171,14 @@ impl Call {
         while !self.is_over {
             match self.body.frame().await {
                 Some(Ok(frame)) => {
+                    self.seen.ledger.incoming_frame(&frame);
                     let Ok(data) = frame.into_data() else { continue };
                     let Some(left) = self.left.checked_sub(1) else {
                         self.is_over = true;
                         return Some(Err(io::Error::other("broken")));
                     };
                     self.left = left;
+                    self.seen.ledger.outgoing(data.len());
                     return Some(Ok(Frame::data(data)));
                 }
                 Some(Err(error)) => return Some(Err(io::Error::other(error))),
@@ -182,7 +198,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         if !self.is_over {
-            self.calls.send_modify(|calls| calls.cancelled += 1);
+            self.seen.calls.send_modify(|calls| calls.cancelled += 1);
         }
     }
 }

@@ -26,12 +26,14 @@ impl Bill {
         self.seen.last().map_or(0, |(_, all)| *all)
     }
 
-    /// The least that may be billed, where each kill may lose what was carried in the time `lost_max` before it.
+    /// The least that may be billed, where each kill may lose what was carried in the time `lost_max` before it. Nothing is
+    /// lost twice: what was there before an earlier kill is lost with that one, or not at all.
     #[must_use]
     pub fn least(&self, lost_max: Duration) -> u64 {
-        let lost = self.killed.iter().map(|killed| {
-            let before = killed.saturating_sub(lost_max);
-            self.carried_by(*killed).saturating_sub(self.carried_before(before))
+        let earlier = std::iter::once(Duration::ZERO).chain(self.killed.iter().copied());
+        let lost = self.killed.iter().zip(earlier).map(|(killed, earlier)| {
+            let from = killed.saturating_sub(lost_max).max(earlier);
+            self.carried_by(*killed).saturating_sub(self.carried_before(from))
         });
         self.most().saturating_sub(lost.sum())
     }
@@ -94,5 +96,10 @@ mod tests {
         let mut early = steady();
         early.killed(SECOND * 4);
         assert_eq!(early.least(LOST_MAX), 560);
+        // A second kill a second later loses a second.
+        let mut twice = steady();
+        twice.killed(SECOND * 30);
+        twice.killed(SECOND * 31);
+        assert_eq!(twice.least(LOST_MAX), 490);
     }
 }

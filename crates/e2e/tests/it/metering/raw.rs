@@ -1,26 +1,29 @@
-//! Endpoints whose connections pass as they are, with every byte counted at both ends.
+//! Endpoints beside the scene's own, with every byte counted at both ends.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Agent, Counted, Ledger, Pattern, RawOrigin, Scene, Side};
-use anyhow::{Context as _, Result, ensure};
+use adit_e2e::{Agent, Counted, GrpcOrigin, Ledger, RawOrigin, Scene, Side, Speaks, Visitor};
+use anyhow::{Context as _, Result};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const NAME: &str = "sealed.localhost";
 
-/// A tcp and a tls endpoint beside the scene's own, with upstreams that send everything back.
+/// A tcp and a tls endpoint, and one whose upstream speaks HTTP/2 in the clear. All of them send everything back.
 pub(super) struct Raw {
     tcp: SocketAddr,
     tls: SocketAddr,
     connector: TlsConnector,
-    agents: [Agent; 2],
+    calls: Visitor,
+    _callee: GrpcOrigin,
+    agents: [Agent; 3],
 }
 
 impl Raw {
@@ -44,12 +47,18 @@ impl Raw {
         let mut tls = scene.home.adit(&["tls", &sealed, "--url", "sealed", "--json"])?;
         let url = tcp.url().await?;
         tls.url().await?;
+        let callee = GrpcOrigin::start_counting(Speaks::Http2, None, seen.clone()).await?;
+        let upstream = callee.port();
+        let arguments = ["http", &upstream, "--upstream-protocol", "http2", "--url", "calls", "--json"];
+        let mut http2 = scene.home.adit(&arguments)?;
+        let calls = Visitor::new(&scene.stack, &http2.hostname().await?)?;
         let port = url.rsplit(':').next().context("no port")?.parse()?;
         let tcp_address = SocketAddr::from(([127, 0, 0, 1], port));
-        Ok(Self { tcp: tcp_address, tls: scene.stack.https(), connector, agents: [tcp, tls] })
+        let (tls_address, agents) = (scene.stack.https(), [tcp, tls, http2]);
+        Ok(Self { tcp: tcp_address, tls: tls_address, connector, calls, _callee: callee, agents })
     }
 
-    /// Waits until both are served again by a node that has just begun.
+    /// Waits until all are served again by a node that has just begun.
     pub(super) async fn back(&mut self, within: Duration) -> Result<()> {
         for agent in &mut self.agents {
             agent.event("url_assigned", within).await?;
@@ -58,16 +67,19 @@ impl Raw {
     }
 
     /// A connection to the tcp endpoint.
-    pub(super) async fn tcp(&self, seen: &Ledger, bytes: u64) -> Result<()> {
-        let stream = TcpStream::connect(self.tcp).await?;
-        there_and_back(Counted::new(stream, seen.clone(), Side::Visitor), bytes).await
+    pub(super) async fn tcp(&self, seen: &Ledger) -> Result<Counted<TcpStream>> {
+        Ok(Counted::new(TcpStream::connect(self.tcp).await?, seen.clone(), Side::Visitor))
     }
 
     /// The same to the tls endpoint. The handshake is carried like everything else.
-    pub(super) async fn tls(&self, seen: &Ledger, bytes: u64) -> Result<()> {
+    pub(super) async fn tls(&self, seen: &Ledger) -> Result<TlsStream<Counted<TcpStream>>> {
         let stream = Counted::new(TcpStream::connect(self.tls).await?, seen.clone(), Side::Visitor);
-        let stream = self.connector.connect(ServerName::try_from(NAME)?, stream).await?;
-        there_and_back(stream, bytes).await
+        Ok(self.connector.connect(ServerName::try_from(NAME)?, stream).await?)
+    }
+
+    /// A visitor of the one that speaks HTTP/2.
+    pub(super) const fn calls(&self) -> &Visitor {
+        &self.calls
     }
 }
 
@@ -75,20 +87,6 @@ async fn echo(stream: impl AsyncRead + AsyncWrite) -> Result<()> {
     let (mut reading, mut writing) = tokio::io::split(stream);
     tokio::io::copy(&mut reading, &mut writing).await?;
     Ok(writing.shutdown().await?)
-}
-
-/// To the end of both directions, so that both ends have seen the same.
-async fn there_and_back(stream: impl AsyncRead + AsyncWrite, bytes: u64) -> Result<()> {
-    let sent = Pattern::new(bytes).take(usize::try_from(bytes)?);
-    let (mut reading, mut writing) = tokio::io::split(stream);
-    let mut back = Vec::new();
-    let write = async {
-        writing.write_all(&sent).await?;
-        writing.shutdown().await
-    };
-    tokio::try_join!(write, reading.read_to_end(&mut back))?;
-    ensure!(back == sent, "{} bytes came back of {}", back.len(), sent.len());
-    Ok(())
 }
 
 fn keys() -> Result<(TlsAcceptor, TlsConnector)> {

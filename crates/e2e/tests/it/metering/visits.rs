@@ -3,11 +3,13 @@
 use adit_e2e::{Connection, Counted, Ledger, Pattern, Side, Visitor, empty, patterned, text};
 use anyhow::{Context as _, Result, ensure};
 use futures::{SinkExt as _, StreamExt as _};
-use http::header::{CONNECTION, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Method, StatusCode};
 use http_body_util::BodyExt as _;
+use hyper::ext::Protocol;
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -30,16 +32,26 @@ pub(super) async fn visit(
         let at = usize::try_from(random.below(3))?;
         let connection = connections.get_mut(at).context("three connections")?;
         let bytes = random.below(BODY_BYTES_MAX);
-        match random.below(11) {
+        match random.below(13) {
             0 | 1 => get(connection, seen, bytes).await?,
             2 => chunked(connection, seen, bytes).await?,
             3 => head_and_statuses(connection, seen).await?,
             4 | 5 => put(connection, seen, bytes).await?,
             6 => put_unknown_length(connection, seen, bytes).await?,
             7 => echo(visitor.http().await?, seen, bytes).await?,
-            8 => raw.tcp(seen, bytes).await?,
-            9 => raw.tls(seen, bytes).await?,
-            _ => websocket(visitor.https().await?, seen, random.below(8)).await?,
+            8 => there_and_back(raw.tcp(seen).await?, bytes).await?,
+            9 => there_and_back(raw.tls(seen).await?, bytes).await?,
+            10 => call(raw.calls().http2().await?, seen, bytes).await?,
+            11 => {
+                let mut connection = visitor.http2().await?;
+                let stream = websocket_in_http2(&mut connection, seen).await?;
+                websocket(stream, random.below(8)).await?;
+            }
+            _ => {
+                let mut connection = visitor.https().await?;
+                let stream = upgrade(&mut connection, "/websocket", "websocket", seen).await?;
+                websocket(stream, random.below(8)).await?;
+            }
         }
     }
     Ok(())
@@ -85,7 +97,7 @@ async fn put_unknown_length(connection: &mut Connection, seen: &Ledger, bytes: u
     read(answer, seen).await
 }
 
-async fn read(answer: http::Response<hyper::body::Incoming>, seen: &Ledger) -> Result<()> {
+pub(super) async fn read(answer: http::Response<hyper::body::Incoming>, seen: &Ledger) -> Result<()> {
     seen.request();
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {
@@ -96,21 +108,37 @@ async fn read(answer: http::Response<hyper::body::Incoming>, seen: &Ledger) -> R
 
 /// A protocol of its own, in the clear: bytes both ways, and the end.
 async fn echo(mut connection: Connection, seen: &Ledger, bytes: u64) -> Result<()> {
-    let mut stream = upgrade(&mut connection, "/upgrade", "knock", seen).await?;
+    there_and_back(upgrade(&mut connection, "/upgrade", "knock", seen).await?, bytes).await
+}
+
+/// To the end of both directions, so that both ends have seen the same.
+async fn there_and_back(stream: impl AsyncRead + AsyncWrite, bytes: u64) -> Result<()> {
     let sent = Pattern::new(bytes).take(usize::try_from(bytes)?);
-    let (mut read, mut write) = tokio::io::split(&mut stream);
+    let (mut reading, mut writing) = tokio::io::split(stream);
     let mut back = Vec::new();
     let write = async {
-        write.write_all(&sent).await?;
-        write.shutdown().await
+        writing.write_all(&sent).await?;
+        writing.shutdown().await
     };
-    tokio::try_join!(write, async { read.read_to_end(&mut back).await })?;
-    ensure!(back == sent, "the echo differs");
+    tokio::try_join!(write, reading.read_to_end(&mut back))?;
+    ensure!(back == sent, "{} bytes came back of {}", back.len(), sent.len());
     Ok(())
 }
 
-async fn websocket(mut connection: Connection, seen: &Ledger, messages: u64) -> Result<()> {
-    let stream = upgrade(&mut connection, "/websocket", "websocket", seen).await?;
+/// A body that comes back while it is sent, from an upstream that speaks HTTP/2; every other one is a call of gRPC.
+async fn call(mut connection: Connection, seen: &Ledger, bytes: u64) -> Result<()> {
+    let counted = seen.clone();
+    let body = patterned(bytes, bytes).inspect_frame(move |frame| counted.incoming_frame(frame)).boxed();
+    let mut request = connection.request(Method::POST, "/test/Echo", body)?;
+    if bytes.is_multiple_of(2) {
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    }
+    let answer = connection.send(request).await?;
+    ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
+    read(answer, seen).await
+}
+
+async fn websocket(stream: impl AsyncRead + AsyncWrite + Unpin, messages: u64) -> Result<()> {
     let mut socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
     for n in 0..messages {
         let sent = Message::binary(Pattern::new(n).take(usize::try_from(n * 7_000)?));
@@ -122,12 +150,27 @@ async fn websocket(mut connection: Connection, seen: &Ledger, messages: u64) -> 
     Ok(())
 }
 
-async fn upgrade(
+/// A stream of a WebSocket that is one of HTTP/2 (RFC 8441). After a first answer it is known that there are such.
+pub(super) async fn websocket_in_http2(connection: &mut Connection, seen: &Ledger) -> Result<Changed> {
+    get(connection, seen, 10).await?;
+    let mut request = connection.request(Method::CONNECT, "/websocket", empty())?;
+    request.headers_mut().insert("sec-websocket-version", HeaderValue::from_static("13"));
+    request.extensions_mut().insert(Protocol::from_static("websocket"));
+    let answer = connection.send(request).await?;
+    ensure!(answer.status() == StatusCode::OK, "{}", answer.status());
+    changed(answer, seen).await
+}
+
+/// A connection that has changed its protocol.
+pub(super) type Changed = Counted<TokioIo<Upgraded>>;
+
+/// To whatever protocol is asked for, in the clear.
+pub(super) async fn upgrade(
     connection: &mut Connection,
     path: &str,
     protocol: &'static str,
     seen: &Ledger,
-) -> Result<Counted<TokioIo<hyper::upgrade::Upgraded>>> {
+) -> Result<Changed> {
     let mut request = connection.request(Method::GET, path, empty())?;
     let headers = request.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -136,6 +179,10 @@ async fn upgrade(
     headers.insert("sec-websocket-version", HeaderValue::from_static("13"));
     let answer = connection.send(request).await?;
     ensure!(answer.status() == StatusCode::SWITCHING_PROTOCOLS, "{}", answer.status());
+    changed(answer, seen).await
+}
+
+async fn changed(answer: http::Response<hyper::body::Incoming>, seen: &Ledger) -> Result<Changed> {
     seen.request();
     let io = TokioIo::new(hyper::upgrade::on(answer).await?);
     Ok(Counted::new(io, seen.clone(), Side::Visitor))
