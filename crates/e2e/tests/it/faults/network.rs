@@ -34,8 +34,10 @@ async fn packets_are_lost_in_one_direction() -> Result<()> {
     place.ledger.spare('b');
     for lost in [Lost::Coming, Lost::Going].repeat(if full() { 4 } else { 1 }) {
         place.carried(6).await?;
+        let gone = place.disconnected_without_the_first().await?;
         let since = place.lose(lost, &format!("packets are lost: {lost:?}"))?;
         place.noticed_by_agent(since).await?;
+        place.noticed_by_server(since, gone).await?;
         place.network()?.heal()?;
         place.ledger.note("no packet is lost any more");
         place.bound('a').await?;
@@ -87,14 +89,10 @@ async fn an_agent_vanishes_behind_a_dead_line() -> Result<()> {
     place.ledger.spare('b');
     for _ in 0..if full() { 4 } else { 1 } {
         place.carried(6).await?;
-        let [taken, lost] = place.connections_so_far().await?;
-        // Both agents have as many.
-        let dead = (taken - lost) / 2;
+        let gone = place.disconnected_without_the_first().await?;
         let since = place.lose(Lost::Both, "all packets are lost, and the agent vanishes")?;
         place.kill_agent().await?;
-        let mut said = || place.stack.program().log().matches("agent disconnected").count();
-        until("the server gives the sessions up", EVENTUALLY, || ready(said() == lost + dead)).await?;
-        place.noticed("the server says that the links are dead", since);
+        place.noticed_by_server(since, gone).await?;
         place.network()?.heal()?;
         place.ledger.note("no packet is lost any more");
         place.replace_agent().await?;
@@ -167,6 +165,22 @@ impl Place {
         self.spared.connected().await?;
         let said = self.stack.program().log();
         Ok(["agent connected", "agent disconnected"].map(|what| said.matches(what).count()))
+    }
+
+    /// How many connections the server will have lost when it has also lost those of the first tenant's agent.
+    async fn disconnected_without_the_first(&mut self) -> Result<usize> {
+        let [taken, lost] = self.connections_so_far().await?;
+        // Both agents have as many.
+        Ok(lost + (taken - lost) / 2)
+    }
+
+    /// The server must notice that so many connections are dead.
+    async fn noticed_by_server(&mut self, since: Duration, gone: usize) -> Result<()> {
+        let mut said = || self.stack.program().log().matches("agent disconnected").count();
+        until("the server gives the sessions up", EVENTUALLY, || ready(said() >= gone)).await?;
+        assert_eq!(said(), gone);
+        self.noticed("the server says that the links are dead", since);
+        Ok(())
     }
 
     /// The same connections carry what comes.
