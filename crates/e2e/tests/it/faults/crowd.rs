@@ -17,16 +17,16 @@ const ASKED_BYTES: u64 = 100_000_000;
 const READ_BYTES: usize = 1_000;
 const READ_FOR_S: u64 = 4;
 const READ_FOR_S_FULL: u64 = 30;
-/// A stream's window, and the rest of a connection. While the visitor's kernel swallows the first megabytes the window grows,
-/// the more the slower the machine answers.
-const SLOW_READER_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// A stream's window, and the rest of a connection; and for all of them what a process grows by that does something at all.
+const SLOW_READER_BYTES_MAX: u64 = (256 + 64) * 1024;
+const SLOW_READERS_BYTES: u64 = 24 * 1024 * 1024;
 
 const IDLE: usize = 800;
 const IDLE_FULL: usize = 10_000;
 const ACTIVE: usize = 20;
 const ACTIVE_FULL: usize = 200;
-/// In a build that is not optimised.
-const IDLE_BYTES_MAX: u64 = 48 * 1024;
+/// A connection that is idle.
+const IDLE_BYTES_MAX: u64 = 24 * 1024;
 /// Connections from one source address.
 const PER_ADDRESS: usize = 50;
 
@@ -34,16 +34,24 @@ const PER_ADDRESS: usize = 50;
 const SLACK: Slack = Slack { descriptors: 24, threads: 24, resident_bytes: 256 * 1024 * 1024 };
 const STEP_WITHIN: Duration = Duration::from_mins(3);
 
-/// One pair of processors does everything here.
-const SLOWDOWN: Slowdown = Slowdown { percent_max: 400, noise: Duration::from_secs(2) };
+/// How many downloads of one visitor say how fast the endpoint can be, when the machine has nothing else to do for a moment.
+const DOWNLOADS: usize = 8;
+
+/// Four fifths of the speed.
+const HEAD_OF_LINE: Slowdown = Slowdown { percent_max: 125, noise: Duration::from_millis(15) };
+
+/// How often answers are looked at; the best time counts, for the same reason.
+const LOOKS: usize = 5;
+
+/// Beside an idle crowd.
+const BESIDE_A_CROWD: Slowdown = Slowdown { percent_max: 150, noise: Duration::from_millis(20) };
 
 /// F19.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_hold_little_and_nobody_up() -> Result<()> {
     let (slow, seconds) = if full() { (SLOW_FULL, READ_FOR_S_FULL) } else { (SLOW, READ_FOR_S) };
     let mut scene = Scene::start().await?;
-    let mut fast = scene.visitor.https().await?;
-    let usual = timed(fast.download("/bytes/4000000?seed=1")).await?;
+    let before_they_come = fastest(&scene).await?;
     let before = scene.stack.program().held()?;
 
     let target = scene.stack.http();
@@ -58,12 +66,14 @@ async fn slow_readers_hold_little_and_nobody_up() -> Result<()> {
             within("a slow reader reads", STEP_WITHIN, reader.read_exact(&mut some)).await??;
         }
     }
-    let during = timed(fast.download("/bytes/4000000?seed=1")).await?;
+    let during = fastest(&scene).await?;
     let held = scene.stack.program().held()?;
     let grown = held.resident_bytes.saturating_sub(before.resident_bytes);
-    assert!(grown <= slow as u64 * SLOW_READER_BYTES_MAX, "{} KiB for {slow} readers", grown / 1024);
-    assert_eq!(slower(&[usual], &[during], SLOWDOWN), None);
+    let most = SLOW_READERS_BYTES + slow as u64 * SLOW_READER_BYTES_MAX;
+    assert!(grown <= most, "{} KiB for {slow} readers", grown / 1024);
     drop(readers);
+    let usual = before_they_come.max(fastest(&scene).await?);
+    assert_eq!(slower(&[usual], &[during], HEAD_OF_LINE), None);
     scene.stack.program().gives_back(before, SLACK).await
 }
 
@@ -72,7 +82,7 @@ async fn slow_readers_hold_little_and_nobody_up() -> Result<()> {
 async fn a_crowd_that_is_idle_costs_little() -> Result<()> {
     let (idle, active) = if full() { (IDLE_FULL, ACTIVE_FULL) } else { (IDLE, ACTIVE) };
     let mut scene = Scene::start().await?;
-    let usual = answers(&scene, active).await?;
+    let before_they_come = p99(&scene, active).await?;
     let before = scene.stack.program().held()?;
 
     let target = scene.stack.http();
@@ -87,9 +97,10 @@ async fn a_crowd_that_is_idle_costs_little() -> Result<()> {
     ensure!(held.descriptors >= idle as u64, "only {} are there", held.descriptors);
     let grown = held.resident_bytes.saturating_sub(before.resident_bytes);
     assert!(grown <= idle as u64 * IDLE_BYTES_MAX, "{} KiB for {idle} connections", grown / 1024);
-    let during = answers(&scene, active).await?;
-    assert_eq!(slower(&usual, &during, SLOWDOWN), None);
+    let during = p99(&scene, active).await?;
     drop(crowd);
+    let usual = before_they_come.max(p99(&scene, active).await?);
+    assert_eq!(slower(&[usual], &[during], BESIDE_A_CROWD), None);
     scene.stack.program().gives_back(before, SLACK).await
 }
 
@@ -97,6 +108,28 @@ async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<Duration> {
     let begun = Instant::now();
     work.await?;
     Ok(begun.elapsed())
+}
+
+/// The shortest time that a large body takes.
+async fn fastest(scene: &Scene) -> Result<Duration> {
+    let mut connection = scene.visitor.https().await?;
+    let mut fastest = Duration::MAX;
+    for _ in 0..DOWNLOADS {
+        fastest = fastest.min(timed(connection.download("/bytes/40000000?seed=1")).await?);
+    }
+    Ok(fastest)
+}
+
+/// The smallest of several slowest hundredths.
+async fn p99(scene: &Scene, visitors: usize) -> Result<Duration> {
+    let mut smallest = Duration::MAX;
+    for _ in 0..LOOKS {
+        let mut times = answers(scene, visitors).await?;
+        times.sort_unstable();
+        let slow = times.get(times.len() * 99 / 100).context("no answers")?;
+        smallest = smallest.min(*slow);
+    }
+    Ok(smallest)
 }
 
 /// How long the answers take that so many visitors get at the same time, ten each.

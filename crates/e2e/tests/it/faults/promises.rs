@@ -16,6 +16,9 @@ pub(super) const SERVER_BACK: Duration = Duration::from_secs(10);
 /// F9 to F11: from the moment that the network goes silent until both sides know. Silence is taken for death after 15 s.
 pub(super) const DEAD: Duration = Duration::from_secs(25);
 
+/// F17: from the start of the server until a whole herd is back.
+pub(super) const HERD_BACK: Duration = Duration::from_secs(30);
+
 /// After a fault that lasts, or that comes again before a session has lived for a minute: the longest pause of an agent
 /// between two tries.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
