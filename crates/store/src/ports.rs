@@ -12,15 +12,11 @@ use crate::limits::{PORT_ROUNDS, PORTS_PER_TENANT_MAX};
 use crate::statement::{Value, statements};
 
 statements! {
-    KEEP: 6 = "UPDATE ports SET kept_until = $5
-        WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1 AND port BETWEEN $3 AND $4 AND kept_until > $6
-        RETURNING port";
-    /// Its time was over, and nobody has taken it.
-    REVIVE: 5 = "UPDATE ports SET kept_until = $5
-        WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1 AND port BETWEEN $3 AND $4 RETURNING port";
+    HAS: 2 = "SELECT port, kept_until FROM ports WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1";
+    /// Unless another has taken it, its time being over.
+    KEEP: 3 = "UPDATE ports SET kept_until = $3 WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1";
     RENEW: 3 = "UPDATE ports SET kept_until = $3 WHERE endpoint_id = $1 AND in_force = 1
         AND EXISTS (SELECT 1 FROM endpoints e WHERE e.id = $1 AND e.epoch = $2)";
-    HAS: 2 = "SELECT port FROM ports WHERE endpoint_id = $1 AND kind = $2 AND in_force = 1";
     /// What is left stays the endpoint's until its time has come: nobody else may get it before.
     LEAVE: 1 = "UPDATE ports SET in_force = 0 WHERE endpoint_id = $1 AND in_force = 1";
     LEAVE_OTHERS: 2 = "UPDATE ports SET in_force = 0 WHERE endpoint_id = $1 AND kind <> $2 AND in_force = 1";
@@ -103,27 +99,26 @@ pub(crate) async fn lease(
         None => offer.range,
     };
     let (endpoint, kind) = (Value::from(wanted.endpoint), Value::from(wanted.kind));
-    let (first, last) = (Value::from(range.first()), Value::from(range.last()));
-    let until = Value::from(offer.kept_until);
-    let row = [endpoint.clone(), kind.clone(), first.clone(), last.clone(), until.clone()];
-    let kept = [endpoint.clone(), kind.clone(), first, last, until, wanted.at.into()];
-    if let Some(kept) = tx.optional::<PortRow, _>(KEEP, kept.clone()).await? {
-        return Ok(kept.port()?);
-    }
-    if let Some(has) = tx.optional::<PortRow, _>(HAS, [endpoint.clone(), kind]).await? {
-        let has = has.port()?;
-        if range.contains(has) {
-            check_limit(tx, wanted, offer.range).await?;
-            if let Some(revived) = tx.optional::<PortRow, _>(REVIVE, row).await? {
-                return Ok(revived.port()?);
+    if let Some(has) = tx.optional::<HeldRow, _>(HAS, [endpoint.clone(), kind.clone()]).await? {
+        let port = port(has.port)?;
+        if range.contains(port) {
+            if has.kept_until <= wanted.at.as_micros() {
+                // It did not count any more, and does again.
+                check_limit(tx, wanted, offer.range).await?;
             }
-        } else if offer.range.contains(has) {
-            return Err(PortError::HasAnother(has));
+            let keep = [endpoint.clone(), kind.clone(), offer.kept_until.into()];
+            if tx.execute(KEEP, keep).await? == 1 {
+                return Ok(port);
+            }
+        } else if offer.range.contains(port) {
+            return Err(PortError::HasAnother(port));
         }
     }
     // The installation has moved its range: such a port leads nowhere any more. One that it had there before, it has again.
-    tx.execute(LEAVE, [endpoint]).await?;
-    if let Some(back) = tx.optional::<PortRow, _>(TAKE_BACK, kept).await? {
+    tx.execute(LEAVE, [endpoint.clone()]).await?;
+    let (first, last) = (range.first().into(), range.last().into());
+    let back = [endpoint, kind, first, last, offer.kept_until.into(), wanted.at.into()];
+    if let Some(back) = tx.optional::<PortRow, _>(TAKE_BACK, back).await? {
         return Ok(back.port()?);
     }
     check_limit(tx, wanted, offer.range).await?;
@@ -196,6 +191,13 @@ struct PortRow {
     port: i64,
 }
 
+/// The port that an endpoint has.
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    port: i64,
+    kept_until: i64,
+}
+
 #[derive(sqlx::FromRow)]
 struct CountRow {
     ports: i64,
@@ -203,7 +205,11 @@ struct CountRow {
 
 impl PortRow {
     fn port(&self) -> Result<NonZeroU16, StoreError> {
-        let port = u16::try_from(self.port).ok().and_then(NonZeroU16::new);
-        port.ok_or(StoreError::Corrupt("a port"))
+        port(self.port)
     }
+}
+
+fn port(stored: i64) -> Result<NonZeroU16, StoreError> {
+    let port = u16::try_from(stored).ok().and_then(NonZeroU16::new);
+    port.ok_or(StoreError::Corrupt("a port"))
 }
