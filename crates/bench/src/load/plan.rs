@@ -45,7 +45,7 @@ impl Plan {
             far_bytes: 512 * MIB,
             requests_for: Duration::from_secs(3),
             probes_for: Duration::from_secs(4),
-            flood_rounds: 3,
+            flood_rounds: 5,
             connecting: 16,
             underway_bytes: 8 * MIB,
             probe_every: Duration::from_millis(2),
