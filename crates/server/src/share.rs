@@ -56,7 +56,14 @@ pub(crate) struct EndpointShare {
 pub(crate) struct RequestPlace {
     _endpoint: Place,
     _tenant: Place,
-    _memory: Grant,
+    _memory: Option<Grant>,
+}
+
+impl RequestPlace {
+    /// With memory for what it may hold besides its stream.
+    pub(crate) fn holding(self, memory: Grant) -> Self {
+        Self { _memory: Some(memory), ..self }
+    }
 }
 
 /// Why a request or a connection may not come in.
@@ -180,18 +187,18 @@ impl EndpointShare {
         self.tenant.endpoints.take()
     }
 
-    /// Lets one more request in that may hold so many bytes besides its stream.
+    /// Lets one more request in. What it may hold besides its stream is for [`EndpointShare::memory`] to grant.
     ///
     /// # Errors
-    /// When the endpoint or its tenant has as many in flight as it may, no memory is left for it, or too many arrive.
-    pub(crate) fn request(&self, now: Instant, bytes: usize) -> Result<RequestPlace, Refused> {
+    /// When the endpoint or its tenant has as many in flight as it may, or too many arrive.
+    pub(crate) fn request(&self, now: Instant) -> Result<RequestPlace, Refused> {
         if !self.tenant.new_requests.take(now) {
             return Err(Refused::TooOften);
         }
         Ok(RequestPlace {
             _endpoint: self.requests.take()?,
             _tenant: self.tenant.requests.take()?,
-            _memory: self.memory(bytes)?,
+            _memory: None,
         })
     }
 

@@ -4,6 +4,7 @@ mod connecting;
 mod connection;
 mod failure;
 mod forward;
+mod giving_way;
 mod memory;
 mod next;
 mod patience;

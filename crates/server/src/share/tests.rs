@@ -47,7 +47,8 @@ fn what_http_may_hold_comes_out_of_the_memory_for_streams() {
         let shares = Shares::new(Budget::new(1_000));
         let endpoint = EndpointShare::new(shares.of(&with(WIDEST)));
         let (now, streams) = (Instant::now(), endpoint.tenant.streams());
-        let place = endpoint.request(now, bytes);
+        let place = endpoint.request(now).unwrap();
+        let place = endpoint.memory(bytes).map(|memory| place.holding(memory));
         assert_eq!(place.is_ok(), fits, "{bytes}");
         assert!(endpoint.memory(bytes).is_err(), "{bytes}");
         assert_eq!(streams.used_bytes(), if fits { bytes } else { 0 });
@@ -85,11 +86,11 @@ fn connections(endpoint: &EndpointShare, tries: usize) -> (Vec<Entry>, [usize; 3
 fn an_endpoint_has_so_many_requests() {
     let (endpoint, now) = (endpoint(WIDEST), Instant::now());
     let mut held: Vec<_> =
-        (0..REQUESTS_PER_ENDPOINT_MAX - 1).map(|_| endpoint.request(now, 0).unwrap()).collect();
-    held.push(endpoint.request(now, 0).unwrap());
-    assert_eq!(endpoint.request(now, 0).unwrap_err(), Refused::NoPlace(NoPlace));
+        (0..REQUESTS_PER_ENDPOINT_MAX - 1).map(|_| endpoint.request(now).unwrap()).collect();
+    held.push(endpoint.request(now).unwrap());
+    assert_eq!(endpoint.request(now).unwrap_err(), Refused::NoPlace(NoPlace));
     held.pop();
-    assert!(endpoint.request(now, 0).is_ok());
+    assert!(endpoint.request(now).is_ok());
 }
 
 #[test]
@@ -98,17 +99,17 @@ fn a_tenant_has_so_many_over_all_its_endpoints_and_others_do_not_notice() {
     let endpoints: Vec<_> = (0..4).map(|_| EndpointShare::new(shares.of(&of_tenant))).collect();
     let one = |n: usize| endpoints.get(n % endpoints.len()).unwrap();
     let now = Instant::now();
-    let requests: Vec<_> = (0..REQUESTS_PER_TENANT_MAX).map(|n| one(n).request(now, 0).unwrap()).collect();
+    let requests: Vec<_> = (0..REQUESTS_PER_TENANT_MAX).map(|n| one(n).request(now).unwrap()).collect();
     let served: Vec<_> = (0..CONNECTIONS_PER_TENANT_MAX).map(|n| one(n).connection(now).unwrap()).collect();
     for endpoint in &endpoints {
-        assert_eq!(endpoint.request(now, 0).unwrap_err(), Refused::NoPlace(NoPlace));
+        assert_eq!(endpoint.request(now).unwrap_err(), Refused::NoPlace(NoPlace));
         assert!(matches!(endpoint.connection(now), Ok(Entry::Told(_))));
     }
     let neighbour = EndpointShare::new(shares.of(&with(WIDEST)));
-    assert!(neighbour.request(now, 0).is_ok());
+    assert!(neighbour.request(now).is_ok());
     assert!(matches!(neighbour.connection(now), Ok(Entry::Served(_))));
     drop((requests, served));
-    assert!(endpoints.iter().all(|endpoint| endpoint.request(now, 0).is_ok()));
+    assert!(endpoints.iter().all(|endpoint| endpoint.request(now).is_ok()));
     assert!(endpoints.iter().all(|endpoint| matches!(endpoint.connection(now), Ok(Entry::Served(_)))));
 }
 
@@ -118,8 +119,8 @@ fn a_plan_has_so_many_requests_and_connections() {
     for (requests_max, connections_max) in [(0, 0), (1, 2), (plan.requests_max, plan.connections_max)] {
         let limits = PlanLimits { requests_max, connections_max, ..WIDEST };
         let (endpoint, now) = (endpoint(limits), Instant::now());
-        let held: Vec<_> = (0..requests_max).map(|_| endpoint.request(now, 0).unwrap()).collect();
-        assert_eq!(endpoint.request(now, 0).unwrap_err(), Refused::NoPlace(NoPlace));
+        let held: Vec<_> = (0..requests_max).map(|_| endpoint.request(now).unwrap()).collect();
+        assert_eq!(endpoint.request(now).unwrap_err(), Refused::NoPlace(NoPlace));
         drop(held);
         let (served, told) = (usize::from(connections_max), CONNECTIONS_REFUSED_PER_TENANT_MAX);
         let (held, counts) = connections(&endpoint, served + told + 1);
@@ -135,11 +136,11 @@ fn a_plan_has_so_many_arrivals() {
     for arrivals_per_s_max in [0, 1, 99, 100] {
         let endpoint = endpoint(PlanLimits { arrivals_per_s_max, ..WIDEST });
         let (now, max) = (Instant::now(), usize::from(arrivals_per_s_max));
-        let requests = (0..200).filter(|_| endpoint.request(now, 0).is_ok()).count();
+        let requests = (0..200).filter(|_| endpoint.request(now).is_ok()).count();
         let connections = (0..200).filter(|_| endpoint.connection(now).is_ok()).count();
         let kept_open = (0..2_000).filter(|_| endpoint.may_ask_again(now)).count();
         assert_eq!([requests, connections, kept_open], [max, max, max * refusals]);
-        assert_eq!(endpoint.request(now, 0).unwrap_err(), Refused::TooOften);
+        assert_eq!(endpoint.request(now).unwrap_err(), Refused::TooOften);
     }
 }
 

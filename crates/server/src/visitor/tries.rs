@@ -15,6 +15,7 @@ use tokio::time::sleep;
 
 use super::VisitorConnection;
 use super::failure::{Failure, found_by_http};
+use super::giving_way;
 use super::memory::Memory;
 use super::next::{Delivery, Facts, Kept, Next, Others, Repeat, what_next};
 use super::patience::{Patience, Talk};
@@ -28,9 +29,10 @@ use crate::hold::{Came, Expired, Hold};
 use crate::limits::{RESENDS_MAX, SILENCE_LOOK};
 use crate::metering::Count;
 use crate::node::Node;
+use crate::places::NoPlace;
 use crate::probe;
 use crate::routes::Route;
-use crate::share::RequestPlace;
+use crate::share::{Refused, RequestPlace};
 use crate::trace::Trace;
 use crate::tunnel::Tunnel;
 
@@ -143,7 +145,7 @@ impl<'a> Tries<'a> {
             return Err(Failure::not_carried());
         }
         if self.place.is_none() {
-            self.place = Some(self.enter(&route)?);
+            self.place = Some(self.enter(&route).await?);
         }
         let mut upstream = self.upstream(&route).await?;
         let (trace, tunnel) = (upstream.trace(), upstream.tunnel());
@@ -175,9 +177,18 @@ impl<'a> Tries<'a> {
         Ok(Answered { upstream, response, sending, patience, place: self.place.take() })
     }
 
-    fn enter(&self, route: &Route) -> Result<RequestPlace, Failure> {
+    async fn enter(&self, route: &Route) -> Result<RequestPlace, Failure> {
         let now = std::time::Instant::now();
-        route.share.request(now, self.message.memory.served()).map_err(|refused| {
+        let entered = async {
+            let (place, bytes) = (route.share.request(now)?, self.message.memory.served());
+            let memory = match route.share.memory(bytes) {
+                Ok(memory) => memory,
+                // Boxed: few need it.
+                Err(NoPlace) => Box::pin(giving_way::memory(route, &self.choice, bytes)).await?,
+            };
+            Ok(place.holding(memory))
+        };
+        entered.await.map_err(|refused: Refused| {
             if !route.share.may_ask_again(now) {
                 self.connection.leave();
             }

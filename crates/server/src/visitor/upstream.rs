@@ -14,13 +14,14 @@ use adit_wire::record::AbortCode;
 use adit_wire::stream::StreamHeader;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use super::failure::Failure;
+use super::giving_way::GivingWay;
 use super::memory::HTTP2_UPSTREAM_BYTES;
 use super::next::Delivery;
 use crate::choice::Choice;
-use crate::limits::{IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, UPSTREAM_CONNECT_DEADLINE};
+use crate::limits::UPSTREAM_CONNECT_DEADLINE;
 use crate::manner::Manner;
 use crate::node::Node;
 use crate::places::NoPlace;
@@ -181,7 +182,7 @@ async fn opened(
     choice: &mut Choice,
     header: &StreamHeader,
 ) -> Result<(Arc<Tunnel>, Stream, Option<Grant>), Failure> {
-    let mut give_up = None;
+    let mut giving_way = GivingWay::default();
     loop {
         let full = match route.pick(choice) {
             Ok(tunnel) => match memory(&tunnel) {
@@ -196,13 +197,9 @@ async fn opened(
             Err(NoTunnel::Full) => Failure::no_tunnel(NoTunnel::Full),
             Err(NoTunnel::Gone) => return Err(Failure::no_tunnel(NoTunnel::Gone)),
         };
-        match give_up {
-            None if route.give_up_idle(choice) => give_up = Some(Instant::now() + IDLE_GIVES_WAY_DEADLINE),
-            Some(end) if Instant::now() < end => {}
-            None | Some(_) => return Err(full),
+        if !giving_way.goes_on(route, choice, 1).await {
+            return Err(full);
         }
-        // It is closed by its own task, and told to the agent.
-        sleep(IDLE_GIVES_WAY_LOOK).await;
     }
 }
 

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adit_domain::id::{InstanceId, TenantId};
-use adit_mux::{Answer, Arrival, Config};
+use adit_mux::{Answer, Arrival, Budget, Config};
 use adit_server::limits::{
-    DRAIN_DEADLINE, IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, POOL_IDLE_AGE, POOL_SWEEP_INTERVAL,
-    SESSIONS_END_DEADLINE, SILENCE_LOOK, SILENT_AFTER, UPSTREAM_CONNECT_DEADLINE,
+    DRAIN_DEADLINE, EXCHANGE_BYTES_MIN, IDLE_GIVES_WAY_DEADLINE, IDLE_GIVES_WAY_LOOK, POOL_IDLE_AGE,
+    POOL_SWEEP_INTERVAL, SESSIONS_END_DEADLINE, SILENCE_LOOK, SILENT_AFTER, UPSTREAM_CONNECT_DEADLINE,
 };
 use adit_wire::control::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -162,6 +162,36 @@ async fn what_gives_way_to_somebody_else_is_waited_for_until_the_deadline() {
     let _its_stream = agent.incoming.next().await.unwrap();
     assert_eq!(begun.elapsed(), Duration::ZERO);
     let full = takes(IDLE_GIVES_WAY_DEADLINE, waits.response()).await;
+    assert_eq!((full.status(), full.header("adit-error")), (503, Some("ADIT-2007")));
+}
+
+/// Memory for a request is short before there is a stream to look for.
+#[tokio::test(start_paused = true)]
+async fn idle_connections_give_their_memory_to_a_request_at_the_door() {
+    // Alone a tenant has half: room for two exchanges and a little. Two idle connections leave room for one exchange beside
+    // them, and too little for what a second one holds apart from its stream.
+    let budget = Budget::new(2 * (2 * EXCHANGE_BYTES_MIN + 40 * 1024));
+    let node = still_with(Config { budget, ..Config::default() });
+    let mut agent = TestAgent::connect(&node, &Identity::of(&node, TenantId::new())).await;
+    agent.bind(HOST).await;
+    let mut visitors = [asks(&node, "GET").await, asks(&node, "GET").await];
+    let mut idle = [agent.incoming.next().await.unwrap(), agent.incoming.next().await.unwrap()];
+    for (arrival, visitor) in idle.iter_mut().zip(&mut visitors) {
+        answers(arrival).await;
+        assert_eq!(visitor.response().await.status(), 200);
+    }
+    let _holds = asks(&node, "POST").await;
+    let _its_stream = agent.incoming.next().await.unwrap();
+    let mut comes = asks(&node, "POST").await;
+    // One gives it the memory, the other one its stream.
+    let mut arrival = takes(2 * IDLE_GIVES_WAY_LOOK, agent.incoming.next()).await.unwrap();
+    answers(&mut arrival).await;
+    assert_eq!(comes.response().await.status(), 200);
+    drop(arrival);
+    // Nobody is left to give way, and nobody waits for that.
+    let _holds_too = asks(&node, "POST").await;
+    let mut refused = asks(&node, "POST").await;
+    let full = takes(Duration::ZERO, refused.response()).await;
     assert_eq!((full.status(), full.header("adit-error")), (503, Some("ADIT-2007")));
 }
 
