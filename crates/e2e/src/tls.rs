@@ -17,6 +17,21 @@ use crate::wait::within;
 /// A TLS connection as its visitor holds it.
 pub type Tls = TlsStream<TcpStream>;
 
+/// A client that believes whom one of `certificates` vouches for, and nobody else.
+pub fn believing(certificates: impl IntoIterator<Item = CertificateDer<'static>>) -> Result<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates {
+        roots.add(certificate)?;
+    }
+    trusting(roots)
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
 /// What visitors trust.
 pub fn trust(ca_file: &Path) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
@@ -28,9 +43,7 @@ pub fn trust(ca_file: &Path) -> Result<RootCertStore> {
 
 /// Speaks TLS on `stream` to the server of this name, which must prove it. Offers `alpn`.
 pub async fn connect(stream: TcpStream, name: &str, roots: &RootCertStore, alpn: &[&str]) -> Result<Tls> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = config.with_root_certificates(roots.clone()).with_no_client_auth();
+    let mut config = trusting(roots.clone())?;
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(name.to_owned())?;
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);

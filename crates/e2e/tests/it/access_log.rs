@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Agent, Home, Options, PortSlot, RawOrigin, Stack, UdpOrigin, UdpVisitor, until, within};
+use adit_e2e::{
+    Agent, Home, Options, PortSlot, RawOrigin, Stack, UdpOrigin, UdpVisitor, believing, until, within,
+};
 use anyhow::{Context as _, Result};
+use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -84,11 +86,8 @@ async fn there_and_back(address: SocketAddr, bytes: &[u8]) -> Result<SocketAddr>
 
 /// What a visitor who asks for `name` says first.
 fn hello(name: &'static str) -> Result<Vec<u8>> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     let mut hello = Vec::new();
-    ClientConnection::new(Arc::new(config), ServerName::try_from(name)?)?.write_tls(&mut hello)?;
+    ClientConnection::new(Arc::new(believing([])?), ServerName::try_from(name)?)?.write_tls(&mut hello)?;
     Ok(hello)
 }
 

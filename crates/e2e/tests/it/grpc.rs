@@ -1,16 +1,12 @@
 //! gRPC through a tunnel: a client and a server that speak it by hand, with every kind of upstream.
 
-use std::sync::Arc;
-
 use adit_e2e::{
-    Agent, Connection, EVENT_WITHIN, GrpcOrigin, Home, Messages, Origin, Parts, Speaks, Stack, Visitor,
-    message, text,
+    Agent, Connection, EVENT_WITHIN, GrpcOrigin, Home, Messages, Origin, Parts, SelfSigned, Speaks, Stack,
+    Visitor, message, text,
 };
 use anyhow::{Context as _, Result};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use rustls::ServerConfig;
-use tokio_rustls::TlsAcceptor;
 
 /// What an agent is told about an upstream that speaks HTTP/2.
 const HTTP2: &[&str] = &["--upstream-protocol", "http2"];
@@ -33,24 +29,11 @@ impl Tunnel {
     }
 }
 
-/// TLS for an upstream on this computer, with this ALPN.
-fn tls(alpn: &[u8]) -> Result<TlsAcceptor> {
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
-    let key = key.ok().context("no key")?;
-    let mut config =
-        config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key)?;
-    config.alpn_protocols = vec![alpn.to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
 /// Every kind of upstream, with what the agent is told.
 async fn upstreams() -> Result<Vec<(GrpcOrigin, String, &'static [&'static str])>> {
     let (h1, h2c) =
         (GrpcOrigin::start(Speaks::Http1, None).await?, GrpcOrigin::start(Speaks::Http2, None).await?);
-    let h2 = GrpcOrigin::start(Speaks::Http2, Some(tls(b"h2")?)).await?;
+    let h2 = GrpcOrigin::start(Speaks::Http2, Some(SelfSigned::new("localhost")?.acceptor(&["h2"]))).await?;
     let (at_h1, at_h2c, at_h2) = (h1.port(), h2c.port(), format!("https://localhost:{}", h2.port()));
     Ok(vec![(h1, at_h1, &[]), (h2c, at_h2c, HTTP2), (h2, at_h2, HTTP2)])
 }
@@ -168,11 +151,10 @@ async fn an_upstream_in_the_clear_that_speaks_something_else_is_a_bad_gateway() 
 
 #[tokio::test]
 async fn with_tls_the_agent_says_what_its_upstream_does_not_speak() -> Result<()> {
-    for (speaks, alpn, more, advice) in [
-        (Speaks::Http1, &b"http/1.1"[..], HTTP2, "HTTP/2: leave out"),
-        (Speaks::Http2, b"h2", &[], "HTTP/1.1: add"),
-    ] {
-        let origin = GrpcOrigin::start(speaks, Some(tls(alpn)?)).await?;
+    for (speaks, alpn, more, advice) in
+        [(Speaks::Http1, "http/1.1", HTTP2, "HTTP/2: leave out"), (Speaks::Http2, "h2", &[], "HTTP/1.1: add")]
+    {
+        let origin = GrpcOrigin::start(speaks, Some(SelfSigned::new("localhost")?.acceptor(&[alpn]))).await?;
         let (mut tunnel, code) = mistaken(&format!("https://localhost:{}", origin.port()), more).await?;
         assert_eq!(code, "ADIT-2002", "{advice}");
         let event = tunnel.agent.event("upstream_refused", EVENT_WITHIN).await?;

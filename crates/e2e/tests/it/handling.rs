@@ -5,15 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use adit_e2e::{Agent, Home, RawOrigin, Stack, head_of, within};
+use adit_e2e::{Agent, Home, RawOrigin, SelfSigned, Stack, head_of, within};
 use anyhow::{Context as _, Result};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::mpsc;
-use tokio_rustls::TlsAcceptor;
 
 /// One step, on a slow and busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -127,12 +123,7 @@ async fn each_connection_is_introduced_and_carries_that_visitors_request() -> Re
 #[tokio::test]
 async fn an_https_service_is_told_before_tls() -> Result<()> {
     let place = Place::start().await?;
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec!["localhost".to_owned()])?;
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = SelfSigned::new("localhost")?.acceptor(&[]);
     let (told, mut heard) = mpsc::channel(100);
     let origin = RawOrigin::start(move |mut stream| {
         let (told, acceptor) = (told.clone(), acceptor.clone());

@@ -4,15 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Home, Options, PortSlot, RawOrigin, Stack, head_of, until, within};
+use adit_e2e::{Home, Options, PortSlot, RawOrigin, SelfSigned, Stack, believing, head_of, until, within};
 use anyhow::{Context as _, Result};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 /// One step, on a slow and busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -83,28 +81,15 @@ async fn body(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + 
 }
 
 fn tls(stack: &Stack) -> Result<TlsConnector> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(stack.ca_file())? {
-        roots.add(certificate?)?;
-    }
-    believes(roots)
-}
-
-fn believes(roots: RootCertStore) -> Result<TlsConnector> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(TlsConnector::from(Arc::new(config.with_root_certificates(roots).with_no_client_auth())))
+    let certificates = CertificateDer::pem_file_iter(stack.ca_file())?.collect::<Result<Vec<_>, _>>()?;
+    Ok(TlsConnector::from(Arc::new(believing(certificates)?)))
 }
 
 /// A service that is told by a line whom each connection comes from, then ends TLS itself and answers with the line. And
 /// whoever believes its certificate, and no other.
 async fn echoes_line() -> Result<(RawOrigin, TlsConnector)> {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![HOST.to_owned()])?;
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let keys = SelfSigned::new(HOST)?;
+    let acceptor = keys.acceptor(&[]);
     let origin = RawOrigin::start(move |mut stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -118,9 +103,7 @@ async fn echoes_line() -> Result<(RawOrigin, TlsConnector)> {
         }
     })
     .await?;
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone())?;
-    Ok((origin, believes(roots)?))
+    Ok((origin, keys.connector()?))
 }
 
 #[tokio::test]

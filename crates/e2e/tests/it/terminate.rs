@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Agent, Home, Options, Origin, Pattern, PortSlot, RawOrigin, Stack, until, within};
+use adit_e2e::{Agent, Home, Options, Origin, Pattern, PortSlot, RawOrigin, Stack, believing, until, within};
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
@@ -71,11 +71,7 @@ struct Visitors {
 
 impl Visitors {
     fn of(at: SocketAddr, certificate: &CertificateDer<'static>) -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        Ok(Self { at, tls: tls.with_root_certificates(roots).with_no_client_auth() })
+        Ok(Self { at, tls: believing([certificate.clone()])? })
     }
 
     async fn visit(&self) -> Result<client::TlsStream<TcpStream>> {

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_e2e::{
-    Agent, Home, Options, Pattern, PortSlot, RawOrigin, Signal, Stack, Visitor, in_pieces, until, within,
+    Agent, Home, Options, Pattern, PortSlot, RawOrigin, SelfSigned, Signal, Stack, Visitor, believing,
+    in_pieces, until, within,
 };
 use adit_process::tasks::Tasks;
 use anyhow::{Context as _, Result};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector, client};
+use tokio_rustls::{TlsConnector, client};
 
 /// One step, on a slow and busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -28,17 +27,13 @@ pub(super) const NAME: &str = "secret.localhost";
 #[derive(Clone)]
 pub(super) struct Service {
     pub(super) origin: Arc<RawOrigin>,
-    certificate: CertificateDer<'static>,
+    keys: SelfSigned,
 }
 
 impl Service {
     pub(super) async fn start() -> Result<Self> {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![NAME.to_owned()])?;
-        let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let keys = SelfSigned::new(NAME)?;
+        let acceptor = keys.acceptor(&[]);
         let origin = RawOrigin::start(move |stream| {
             let acceptor = acceptor.clone();
             async move {
@@ -49,17 +44,13 @@ impl Service {
             }
         })
         .await?;
-        Ok(Self { origin: Arc::new(origin), certificate: cert.der().clone() })
+        Ok(Self { origin: Arc::new(origin), keys })
     }
 
     /// A visitor's TLS, which believes this service's certificate and no other. Hellos come in records of at most
     /// `record_bytes`.
     fn client(&self, record_bytes: Option<usize>) -> Result<TlsConnector> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone())?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let mut config = config.with_root_certificates(roots).with_no_client_auth();
+        let mut config = believing([self.keys.certificate().clone()])?;
         config.max_fragment_size = record_bytes;
         Ok(TlsConnector::from(Arc::new(config)))
     }

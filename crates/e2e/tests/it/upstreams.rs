@@ -1,13 +1,10 @@
 //! The ways to say where an upstream is.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
 
-use adit_e2e::{Home, Origin, RawOrigin, Stack, Visitor};
-use anyhow::{Context as _, Result};
-use rustls::ServerConfig;
+use adit_e2e::{Home, Origin, RawOrigin, SelfSigned, Stack, Visitor};
+use anyhow::Result;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 #[tokio::test]
 async fn every_form_finds_its_upstream() -> Result<()> {
@@ -38,13 +35,7 @@ async fn localhost_is_both_of_its_addresses() -> Result<()> {
 async fn an_upstream_with_tls_of_its_own() -> Result<()> {
     let origin = Origin::start().await?;
     let address = origin.address();
-    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
-    let key = key.ok().context("no key")?;
-    let config = config.with_no_client_auth().with_single_cert(vec![certified.cert.der().clone()], key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = SelfSigned::new("localhost")?.acceptor(&[]);
     let tls = RawOrigin::start(move |stream| {
         let acceptor = acceptor.clone();
         async move {

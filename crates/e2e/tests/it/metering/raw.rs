@@ -1,18 +1,15 @@
 //! Endpoints beside the scene's own, with every byte counted at both ends.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use adit_e2e::{Agent, Counted, GrpcOrigin, Ledger, RawOrigin, Scene, Side, Speaks, Visitor};
+use adit_e2e::{Agent, Counted, GrpcOrigin, Ledger, RawOrigin, Scene, SelfSigned, Side, Speaks, Visitor};
 use anyhow::{Context as _, Result};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const NAME: &str = "sealed.localhost";
 
@@ -30,7 +27,8 @@ impl Raw {
     /// What the upstreams see is written down where the scene's own origin writes.
     pub(super) async fn start(scene: &Scene) -> Result<Self> {
         let seen = scene.origin.ledger();
-        let (acceptor, connector) = keys()?;
+        let keys = SelfSigned::new(NAME)?;
+        let (acceptor, connector) = (keys.acceptor(&[]), keys.connector()?);
         let plain = RawOrigin::start({
             let seen = seen.clone();
             move |stream| echo(Counted::new(stream, seen.clone(), Side::Upstream))
@@ -87,18 +85,4 @@ async fn echo(stream: impl AsyncRead + AsyncWrite) -> Result<()> {
     let (mut reading, mut writing) = tokio::io::split(stream);
     tokio::io::copy(&mut reading, &mut writing).await?;
     Ok(writing.shutdown().await?)
-}
-
-fn keys() -> Result<(TlsAcceptor, TlsConnector)> {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![NAME.to_owned()])?;
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let server =
-        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    let server = server.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    let mut roots = RootCertStore::empty();
-    roots.add(cert.der().clone())?;
-    let client = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let client = client.with_root_certificates(roots).with_no_client_auth();
-    Ok((TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client))))
 }

@@ -6,15 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adit_e2e::{
-    Agent, Home, Key, Options, PortSlot, RawOrigin, Signal, Stack, UdpOrigin, UdpVisitor, within,
+    Agent, Home, Key, Options, PortSlot, RawOrigin, SelfSigned, Signal, Stack, UdpOrigin, UdpVisitor,
+    believing, within,
 };
 use anyhow::{Context as _, Result, ensure};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 /// One step, on a slow and busy machine.
 const WITHIN: Duration = Duration::from_mins(1);
@@ -106,15 +105,10 @@ struct TlsServices {
 
 impl TlsServices {
     async fn start() -> Result<Self> {
-        let mut roots = RootCertStore::empty();
-        let (a, root) = tls_service(b'a').await?;
-        roots.add(root)?;
-        let (b, root) = tls_service(b'b').await?;
-        roots.add(root)?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let config = config.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { members: [a, b], client: TlsConnector::from(Arc::new(config)) })
+        let keys = [SelfSigned::new(NAME)?, SelfSigned::new(NAME)?];
+        let members = [tls_service(b'a', &keys[0]).await?, tls_service(b'b', &keys[1]).await?];
+        let client = believing(keys.map(|keys| keys.certificate().clone()))?;
+        Ok(Self { members, client: TlsConnector::from(Arc::new(client)) })
     }
 
     async fn visit(&self, from: Ipv4Addr, url: &str) -> Result<u8> {
@@ -124,18 +118,13 @@ impl TlsServices {
     }
 }
 
-async fn tls_service(who: u8) -> Result<(RawOrigin, CertificateDer<'static>)> {
-    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(vec![NAME.to_owned()])?;
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let config = config.with_no_client_auth().with_single_cert(vec![cert.der().clone()], key)?;
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let origin = RawOrigin::start(move |stream| {
+async fn tls_service(who: u8, keys: &SelfSigned) -> Result<RawOrigin> {
+    let acceptor = keys.acceptor(&[]);
+    RawOrigin::start(move |stream| {
         let acceptor = acceptor.clone();
         async move { answer(who, acceptor.accept(stream).await?).await }
-    });
-    Ok((origin.await?, cert.der().clone()))
+    })
+    .await
 }
 
 async fn udp_service(who: u8) -> Result<UdpOrigin> {
