@@ -1,7 +1,7 @@
 //! Datagrams: a service that answers them, and visitors that send them.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_process::tasks::Tasks;
@@ -96,8 +96,13 @@ pub struct UdpVisitor {
 impl UdpVisitor {
     /// Whose datagrams go to the endpoint at `url`, which is `udp://localhost:PORT`.
     pub async fn of(url: &str) -> Result<Self> {
+        Self::at(Ipv4Addr::LOCALHOST, url).await
+    }
+
+    /// The same from this address of the loopback network.
+    pub async fn at(from: Ipv4Addr, url: &str) -> Result<Self> {
         let port = url.strip_prefix("udp://localhost:").with_context(|| format!("not for udp: {url}"))?;
-        let socket = UdpSocket::bind("127.0.0.1:0").await?;
+        let socket = UdpSocket::bind((from, 0)).await?;
         socket.connect(("127.0.0.1", port.parse()?)).await?;
         Ok(Self { socket })
     }

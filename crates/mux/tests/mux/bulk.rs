@@ -15,8 +15,9 @@ use adit_mux::{
     },
     pump,
 };
-use adit_wire::limits::FRAME_CREDIT_BYTES;
+use adit_wire::limits::{FRAME_CREDIT_BYTES, INITIAL_CREDIT_BYTES};
 use adit_wire::record::{AbortCode, RecordError, RecordHeader, abort};
+use adit_wire::stream::STREAM_HEADER_LEN;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf, duplex},
     task::{JoinHandle, JoinSet},
@@ -155,6 +156,11 @@ impl Shelf {
         let mut held = self.0.lock().unwrap();
         held.is_open = true;
         held.writer.take().unwrap().wake();
+    }
+
+    fn close(&self) {
+        let mut held = self.0.lock().unwrap();
+        (held.is_open, held.writer) = (false, None);
     }
 
     fn is_waited_for(&self) -> bool {
@@ -296,6 +302,43 @@ async fn records_arrive_however_they_are_cut() {
         assert!(shelf.0.lock().unwrap().bytes == sent, "seed {seed}");
     }
 }
+
+/// Frames that were looked at before those in front of them had gone give their credit back once, when they have gone.
+#[tokio::test]
+async fn what_was_looked_at_ahead_gives_its_credit_back_once() {
+    for seed in 0..20 {
+        let mut dice = Dice::new(seed);
+        let Case { mut raw, stream, .. } = Case::start().await;
+        let shelf = Shelf::new(30_000);
+        let _pump = pumped(stream, shelf.clone());
+        let (mut sent, mut cost, mut given) = (0, 0, 0);
+        for round in 0..30 {
+            shelf.close();
+            loop {
+                let size = 1 + dice.below(RECORD_DATA_BYTES_SHARED + 2_000);
+                let frame = data_record(&vec![1; size]);
+                if cost + frame.len() + FRAME_CREDIT_BYTES > given + INITIAL_CREDIT_BYTES - HEADER_COST {
+                    break;
+                }
+                cost += frame.len() + FRAME_CREDIT_BYTES;
+                sent += size;
+                raw.data(0, ID, &frame).await;
+            }
+            given += within(raw.given(ID)).await;
+            until(|| shelf.is_waited_for()).await;
+            shelf.open();
+            until(|| shelf.bytes() == sent).await;
+            // A little is kept until it is worth a frame.
+            while cost > given + INITIAL_CREDIT_BYTES / 4 {
+                given += within(raw.given(ID)).await;
+            }
+            assert!(given <= cost + HEADER_COST, "seed {seed}, round {round}: {given} for {cost}");
+        }
+    }
+}
+
+/// What the frame with the stream's header takes.
+const HEADER_COST: usize = STREAM_HEADER_LEN + FRAME_CREDIT_BYTES;
 
 /// Streams are alone and are not, have credit and have none, over a connection that is full at times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

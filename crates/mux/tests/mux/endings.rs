@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     kit::{header, pair, within},
-    raw::{ACK, DATA, FIN, RST, Raw, RawFrame, WINDOW, data_record, dialled, kind},
+    raw::{ACK, DATA, FIN, RST, Raw, RawFrame, SYN, WINDOW, data_record, dialled, kind},
 };
 
 /// What the raw peer sends on an answered stream, as (flags, body).
@@ -261,5 +261,35 @@ async fn the_code_of_an_abort_travels_as_it_is() {
         assert_eq!(frames.len(), 1);
         assert_eq!(abort_code(frames[0].body[4..].try_into().unwrap()), code);
         case.raw.io.shutdown().await.unwrap();
+    }
+}
+
+/// However much came before, and of yamux's window is owed: an update of that has nowhere to go any more.
+#[tokio::test]
+async fn what_was_complete_is_read_after_the_end_of_the_connection() {
+    const PIECE: usize = 16_000;
+    const LAST: usize = 2;
+    for before in 0..24 {
+        let (mut raw, mut incoming, _control, driver) = Raw::server_of(&Config::default());
+        let driver = tokio::spawn(driver.run());
+        raw.data(SYN, 2, &header().encode()).await;
+        let mut stream = within(incoming.next()).await.unwrap().stream;
+        stream.send_answer(Answer::Dialled).await.unwrap();
+        for _ in 0..before {
+            raw.data(0, 2, &data_record(&[1; PIECE])).await;
+            within(stream.read_exact(&mut [0; PIECE])).await.unwrap();
+        }
+        // The credit for what was read is back.
+        raw.settled().await;
+        for _ in 0..LAST {
+            raw.data(0, 2, &data_record(&[2; PIECE])).await;
+        }
+        raw.data(0, 2, &RecordHeader::END.encode()).await;
+        raw.settled().await;
+        drop(raw);
+        within(driver).await.unwrap();
+        let mut read = Vec::new();
+        within(stream.read_to_end(&mut read)).await.unwrap();
+        assert!(read == vec![2; LAST * PIECE], "{before}: {}", read.len());
     }
 }

@@ -91,6 +91,23 @@ impl Raw {
         self.data(0, CREDIT, &Credit { stream, bytes }.encode()).await;
     }
 
+    /// The credit for a stream that has come since this was asked last.
+    pub async fn given(&mut self, stream: u32) -> usize {
+        self.send(PING, SYN, 0, 7, &[]).await;
+        let mut given = 0;
+        loop {
+            let frame = self.next().await.expect("connection ended");
+            if frame.tag == PING {
+                return given;
+            }
+            let (entries, _) = frame.body.as_chunks::<8>();
+            let entries = entries.iter().filter(|_| (frame.tag, frame.id) == (DATA, CREDIT));
+            let credits =
+                entries.map(|entry| Credit::decode(*entry)).filter(|credit| credit.stream == stream);
+            given += credits.map(|credit| usize::try_from(credit.bytes).unwrap()).sum::<usize>();
+        }
+    }
+
     /// The next ping of yamux's own, which is not answered.
     pub async fn next_ping(&mut self) -> u32 {
         loop {

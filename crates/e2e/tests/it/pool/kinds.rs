@@ -270,3 +270,18 @@ async fn an_address_keeps_its_member_of_a_tls_endpoint() -> Result<()> {
     let upstreams = services.members.each_ref().map(RawOrigin::port);
     assert_sticky("tls", upstreams, async |from, url| services.visit(from, url).await).await
 }
+
+/// Each visit is a flow of its own, from another port.
+#[tokio::test]
+async fn an_address_keeps_its_member_of_a_udp_endpoint() -> Result<()> {
+    let services = [udp_service(b'a').await?, udp_service(b'b').await?];
+    // They stay, so that nobody gets the port of another, and its flow.
+    let visitors = RefCell::new(Vec::new());
+    let visit = async |from: Ipv4Addr, url: &str| {
+        let visitor = UdpVisitor::at(from, url).await?;
+        let served = who(&visitor, b"who").await?;
+        visitors.borrow_mut().push(visitor);
+        Ok(served)
+    };
+    assert_sticky("udp", services.each_ref().map(UdpOrigin::port), visit).await
+}
