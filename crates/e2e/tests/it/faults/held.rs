@@ -1,4 +1,4 @@
-//! F1, F2 and F9 for streams that are open for long: every kind of them is open and has carried something when it happens.
+//! F1 to F3 and F9 for streams that are open for long: every kind of them is open and has carried something when it happens.
 //! Each is seen to be cut, soon, and what it has carried is the begin of what was sent.
 
 mod kinds;
@@ -8,7 +8,7 @@ mod streams;
 
 use std::time::{Duration, Instant};
 
-use adit_e2e::{Pattern, full};
+use adit_e2e::{Options, Pattern, Signal, full};
 use adit_testkit::ledger::{End, Severed};
 use anyhow::{Result, ensure};
 
@@ -17,6 +17,9 @@ use speech::Course;
 use streams::Held;
 
 use super::promises::{AGENT_BACK, CUT, DEAD, SERVER_BACK, busy};
+
+/// How long a server that leaves waits for what is open.
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// Streams that are told to end have ended, and a large body has come.
 const ENDED_WITHIN: Duration = Duration::from_mins(1);
@@ -64,6 +67,31 @@ async fn every_stream_is_cut_when_the_server_dies_and_new_ones_work_when_it_is_b
         place.renew_agents().await?;
     }
     assert!(!place.stack.logs().contains("panicked"));
+    Ok(())
+}
+
+/// F3: who leaves in order serves what is open for as long as it may, and then cuts it so that it shows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_is_served_until_a_drain_is_over_and_cut_then() -> Result<()> {
+    let mut place =
+        Place::start_with(Options { drain_timeout: Some(DRAIN.as_secs()), ..Options::default() }).await?;
+    for seed in 0..if full() { 10 } else { 1 } {
+        let mut held = Held::open(&place, seed, CARRIED_BYTES).await?;
+        let asked = Instant::now();
+        place.stack.program().signal(Signal::TERM)?;
+        held.goes_on(CARRIED_BYTES).await?;
+        held.begins_to_end(DRAIN + busy(CUT)).await?;
+        held.go(Course::Fast);
+        let severed = held.severed(asked, DRAIN + busy(CUT)).await?;
+        assert_cut(&severed, DRAIN + busy(CUT));
+        let early: Vec<_> = severed.iter().filter(|severed| severed.took < DRAIN).collect();
+        assert!(early.is_empty(), "{early:#?}");
+        place.upstreams_see_it(seed).await?;
+        assert!(place.stack.program().end(ENDED_WITHIN).await?.success());
+        place.stack.start_again().await?;
+        place.carries_again(Instant::now(), SERVER_BACK).await?;
+        place.renew_agents().await?;
+    }
     Ok(())
 }
 

@@ -34,11 +34,13 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) async fn start() -> Result<Self> {
+        Self::start_with(Options::default()).await
+    }
+
+    pub(super) async fn start_with(options: Options) -> Result<Self> {
         let proxy = Proxy::start().await?;
-        let ports = Some(PortSlot::take()?);
-        let stack =
-            Stack::start_with(Options { ports, public_port: Some(proxy.port()), ..Options::default() })
-                .await?;
+        let (ports, public_port) = (Some(PortSlot::take()?), Some(proxy.port()));
+        let stack = Stack::start_with(Options { ports, public_port, ..options }).await?;
         proxy.forward_to(stack.https());
         let mut home = Home::new(&stack, &stack.tenant("acme").await?)?;
         home.server = format!("{}:{}", stack.app_host(), proxy.port());

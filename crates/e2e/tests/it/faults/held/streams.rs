@@ -43,7 +43,7 @@ impl Held {
         held.add("tcp", seed, |mouth, ear| pass(place.tcp, mouth, ear));
         let (service, https) = (place.sealed.clone(), place.stack.https());
         held.add("tls", seed, |mouth, ear| seal(service, https, mouth, ear));
-        held.carry(bytes).await?;
+        held.goes_on(bytes).await?;
         Ok(held)
     }
 
@@ -59,11 +59,12 @@ impl Held {
         self.open.push(Open { what, heard, ends });
     }
 
-    /// Waits until each has carried so much; none may have ended.
-    async fn carry(&mut self, bytes: u64) -> Result<()> {
+    /// Waits until each has carried so much more; none may have ended.
+    pub(super) async fn goes_on(&mut self, more: u64) -> Result<()> {
         let open = &self.open;
+        let before: Vec<_> = open.iter().map(|open| open.heard.bytes()).collect();
         let ended = || open.iter().any(|open| open.ends.is_finished());
-        let enough = || open.iter().all(|open| open.heard.bytes() >= bytes);
+        let enough = || open.iter().zip(&before).all(|(open, before)| open.heard.bytes() >= before + more);
         let carried = until("all streams carry", CARRIED_WITHIN, async || enough() || ended()).await;
         let so_far = || open.iter().map(|open| (open.what, open.heard.bytes())).collect::<Vec<_>>();
         carried.with_context(|| format!("{:?}", so_far()))?;
@@ -75,6 +76,12 @@ impl Held {
             }
         }
         Ok(())
+    }
+
+    /// Waits until one of them has ended.
+    pub(super) async fn begins_to_end(&self, within: Duration) -> Result<()> {
+        let ended = async || self.open.iter().any(|open| open.ends.is_finished());
+        until("the first stream ends", within, ended).await
     }
 
     /// What all of them do from now on.
