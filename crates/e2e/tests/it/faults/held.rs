@@ -16,6 +16,8 @@ use place::Place;
 use speech::Course;
 use streams::Held;
 
+use super::network::{HARMLESS, lasts};
+use super::place::SLACK;
 use super::promises::{AGENT_BACK, CUT, DEAD, SERVER_BACK, busy};
 
 /// How long a server that leaves waits for what is open.
@@ -32,6 +34,7 @@ const CARRIED_BYTES_MORE: u64 = 60_000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_stream_is_cut_when_the_agent_dies_and_new_ones_work_when_it_is_back() -> Result<()> {
     let mut place = Place::start().await?;
+    let before = place.stack.program().held()?;
     for seed in 0..if full() { 100 } else { 4 } {
         let mut held = place.hold(seed).await?;
         let died = Instant::now();
@@ -44,7 +47,7 @@ async fn every_stream_is_cut_when_the_agent_dies_and_new_ones_work_when_it_is_ba
         place.carries_again(begun, AGENT_BACK).await?;
     }
     assert!(!place.stack.logs().contains("panicked"));
-    Ok(())
+    place.stack.program().gives_back(before, SLACK).await
 }
 
 /// F2.
@@ -99,6 +102,7 @@ async fn every_stream_is_served_until_a_drain_is_over_and_cut_then() -> Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_stream_is_cut_when_the_network_goes_silent() -> Result<()> {
     let mut place = Place::start().await?;
+    let before = place.stack.program().held()?;
     for seed in 0..if full() { 10 } else { 1 } {
         let mut held = place.hold(seed).await?;
         let silent = Instant::now();
@@ -110,6 +114,26 @@ async fn every_stream_is_cut_when_the_network_goes_silent() -> Result<()> {
         place.carries_again(Instant::now(), SERVER_BACK).await?;
         place.renew_agents().await?;
     }
+    place.stack.program().gives_back(before, SLACK).await
+}
+
+/// F9, too short to be taken for death, and F24: who is silent for a moment loses nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stream_is_cut_by_a_short_silence() -> Result<()> {
+    let mut place = Place::start().await?;
+    let mut held = Held::open(&place, 0, CARRIED_BYTES).await?;
+    for seconds in if full() { [1, HARMLESS].as_slice() } else { &[HARMLESS] } {
+        place.proxy.set_silent(true);
+        lasts(*seconds).await;
+        place.proxy.set_silent(false);
+        held.goes_on(CARRIED_BYTES).await?;
+        place.stack.program().signal(Signal::STOP)?;
+        lasts(*seconds).await;
+        place.stack.program().signal(Signal::CONT)?;
+        held.goes_on(CARRIED_BYTES).await?;
+    }
+    held.go(Course::End);
+    assert_whole(&held.severed(Instant::now(), ENDED_WITHIN).await?);
     Ok(())
 }
 
@@ -168,11 +192,14 @@ impl Place {
         let took = begun.elapsed();
         ensure!(took <= busy(promised), "new streams carry only after {took:?}");
         held.go(Course::End);
-        for ended in held.severed(Instant::now(), ENDED_WITHIN).await? {
-            ensure!((&ended.end, &ended.wrong) == (&End::Whole, &None), "{ended:?}");
-        }
+        assert_whole(&held.severed(Instant::now(), ENDED_WITHIN).await?);
         Ok(())
     }
+}
+
+fn assert_whole(ended: &[Severed]) {
+    let is_whole = |ended: &&Severed| ended.end == End::Whole && ended.wrong.is_none();
+    assert!(ended.iter().all(|ended| is_whole(&ended)), "{ended:#?}");
 }
 
 fn assert_cut(severed: &[Severed], within: Duration) {

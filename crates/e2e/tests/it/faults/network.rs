@@ -116,7 +116,7 @@ async fn every_connection_is_cut_again_and_again() -> Result<()> {
 }
 
 /// Nobody who stands still for so long, in seconds, loses a connection: a dead one is silent for three times that.
-const HARMLESS: u64 = 5;
+pub(super) const HARMLESS: u64 = 5;
 
 const STANDS_STILL: &[u64] = &[1, 3, HARMLESS];
 const STANDS_STILL_FULL: &[u64] = &[1, 2, 3, 4, HARMLESS, 30];

@@ -37,7 +37,7 @@ const LOG_LINES_PER_KILL: usize = 20;
 
 /// What a server may hold after a run beyond what it held before. Visitors leave without a word, and it may keep upstream
 /// connections for a while.
-const SLACK: Slack = Slack { descriptors: 12, threads: 24, resident_bytes: 96 * 1024 * 1024 };
+pub(super) const SLACK: Slack = Slack { descriptors: 12, threads: 24, resident_bytes: 96 * 1024 * 1024 };
 
 /// Of the middle one of a neighbour's small answers. The machine is shared by the load and everything else, also by
 /// programs that are started again.
