@@ -25,8 +25,7 @@ pub(super) struct Activity {
 struct State {
     /// Follows HTTP/1 bytes; `None` on HTTP/2 and after an upgrade.
     scan: Option<Scan>,
-    is_h2: bool,
-    /// Follows HTTP/2 frames.
+    /// Follows HTTP/2 frames; `None` on HTTP/1.
     flood: Option<Flood>,
     is_flooded: bool,
     read_bytes: u64,
@@ -40,8 +39,8 @@ struct State {
     half_closed: Option<Instant>,
     last_end: Instant,
     last_write: Instant,
-    /// When it was woken from its rest last.
-    woken: Instant,
+    /// Our end is being closed.
+    is_ending: bool,
 }
 
 /// What to do when a moment has come and nothing changed until then.
@@ -75,7 +74,6 @@ impl Activity {
         let is_h2 = scan.is_none();
         let state = State {
             scan,
-            is_h2,
             flood: is_h2.then(|| Flood::of_server(now)),
             is_flooded: false,
             read_bytes: 0,
@@ -86,7 +84,7 @@ impl Activity {
             half_closed: None,
             last_end: now,
             last_write: now,
-            woken: now,
+            is_ending: false,
         };
         Self { limits, opened: now, lane: Arc::default(), state: Mutex::new(state) }
     }
@@ -164,7 +162,7 @@ impl Activity {
         state.in_flight = state.in_flight.saturating_add(1);
         state.is_flushed = false;
         let Some(scan) = &mut state.scan else {
-            return if state.is_h2 { Verdict::Clear } else { Verdict::Ambiguous };
+            return if state.is_h2() { Verdict::Clear } else { Verdict::Ambiguous };
         };
         let verdict = scan.verdict().unwrap_or(Verdict::Ambiguous);
         state.head_since = scan.is_head_waiting().then(Instant::now);
@@ -182,6 +180,11 @@ impl Activity {
         let mut state = self.state();
         state.in_flight = state.in_flight.saturating_sub(1);
         state.last_end = Instant::now();
+    }
+
+    /// Our end of the connection is being closed, which may take a while.
+    pub(super) fn ending(&self) {
+        self.state().is_ending = true;
     }
 
     /// From here on the bytes are not HTTP any more.
@@ -228,15 +231,15 @@ impl Activity {
         if let Some(closing) = closing {
             return (after(closing.max(state.last_write), limits.head_deadline), Then::Cut);
         }
-        let silent = state.requests == 0 && (!state.is_h2 || state.read_bytes < H2_PREFACE_BYTES);
+        let silent = state.requests == 0 && (!state.is_h2() || state.read_bytes < H2_PREFACE_BYTES);
         if silent {
             return (after(self.opened, limits.head_deadline), Then::CutLate);
         }
         // The end of a long response may still be on its way. On HTTP/2 our own PINGs are writes, too.
-        let last = if state.is_h2 { state.last_end } else { state.last_end.max(state.last_write) };
+        let last = if state.is_h2() { state.last_end } else { state.last_end.max(state.last_write) };
         let close = after(last, limits.idle);
         if state.may_rest() && Instant::now() < close {
-            return (close.min(after(last.max(state.woken), limits.rest_after)), Then::Rest);
+            return (close.min(after(last, limits.rest_after)), Then::Rest);
         }
         (close, Then::Close)
     }
@@ -247,20 +250,20 @@ impl Activity {
         after(state.last_end.max(state.last_write), self.limits.idle)
     }
 
-    /// A connection rests no more.
-    pub(super) fn woke(&self) {
-        self.state().woken = Instant::now();
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    /// Whether nothing of HTTP/1 is on its way in either direction. Of what hyper has read it then holds at most empty lines.
+    fn is_h2(&self) -> bool {
+        self.flood.is_some()
+    }
+
+    /// Whether nothing of HTTP/1 is on its way in either direction. hyper then has nothing that was read and not used: an empty
+    /// line is the beginning of a head.
     fn may_rest(&self) -> bool {
         let is_between = self.scan.as_ref().is_some_and(|scan| !scan.is_mid_request());
-        is_between && self.is_flushed && self.half_closed.is_none()
+        is_between && self.is_flushed && self.half_closed.is_none() && !self.is_ending
     }
 }

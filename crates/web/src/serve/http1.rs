@@ -32,6 +32,9 @@ use crate::reject::Reject;
 /// Serves one HTTP/1 connection until it ends, upgrades included: after a 101 the future completes and the
 /// transport lives on in [`hyper::upgrade::on`].
 ///
+/// Between two requests it holds no buffers, see [`ServeLimits::rest_after`]. So a service must not read a request's body when
+/// its response has ended: what is left of it is gone then.
+///
 /// When `draining` completes the request in flight is finished, then the connection closes; an idle one
 /// closes at once. Dropping the future cuts the connection.
 ///
@@ -118,7 +121,6 @@ where
         if is_over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
-    activity.woke();
 }
 
 async fn respond<S>(service: S, request: Request<Incoming>, verdict: Verdict) -> Response<Body>

@@ -183,6 +183,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
         let this = &mut *self;
+        this.activity.ending();
         if this.linger.is_none() {
             let outcome = Pin::new(&mut this.io).poll_shutdown(cx);
             ready!(this.stall.limit(cx, outcome))?;

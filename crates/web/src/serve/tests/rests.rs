@@ -1,14 +1,15 @@
 //! A connection between two requests lays its buffers down.
 
+use std::future::Future;
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::{HEAD, IDLE, ServeError, Visitor, close_to, echo, signal};
 use crate::limits::{REST_AFTER, ServeLimits};
@@ -154,19 +155,66 @@ async fn a_head_that_begins_while_it_rests_has_the_head_deadline() {
     assert!(close_to(begun.elapsed(), HEAD), "{:?}", begun.elapsed());
 }
 
-/// Whoever wakes it all the time does not make it begin anew all the time.
+/// An empty line before a head belongs to it: nobody is kept awake by such lines, nor kept from its deadline.
 #[tokio::test(start_paused = true)]
-async fn empty_lines_wake_it_no_more_often_than_it_rests() {
+async fn an_empty_line_while_it_rests_begins_a_head() {
     let (mut visitor, room) = watched();
     visitor.send(REQUEST).await;
     answered(&mut visitor).await;
     sleep(REST_AFTER * 2).await;
     assert!(rests(&room));
+    let begun = Instant::now();
     visitor.send("\r\n").await;
-    sleep(REST_AFTER.checked_sub(MILLISECOND).unwrap()).await;
-    assert!(!rests(&room), "it rests at once again");
+    sleep(REST_AFTER * 2).await;
+    assert!(!rests(&room));
     visitor.send(REQUEST).await;
     answered(&mut visitor).await;
     sleep(REST_AFTER * 2).await;
     assert!(rests(&room));
+    assert!(begun.elapsed() < HEAD);
+}
+
+/// A peer that takes nothing for a while, not even the end.
+#[tokio::test(start_paused = true)]
+async fn it_does_not_rest_in_the_middle_of_its_end() {
+    let (io, theirs) = duplex(256 * 1024);
+    let (_drain, draining) = signal();
+    let slow = SlowToEnd { io: theirs, ends: Box::pin(sleep(ENDS_AFTER)) };
+    let begun = Instant::now();
+    let served = tokio::spawn(http1(slow, echo(), ServeLimits::default(), draining));
+    let mut visitor = Visitor { io, drain: None, served };
+    visitor.send("GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await;
+    answered(&mut visitor).await;
+    assert_eq!(visitor.rest().await, "");
+    visitor.served.await.unwrap().unwrap();
+    assert!(close_to(begun.elapsed(), ENDS_AFTER), "{:?}", begun.elapsed());
+}
+
+const ENDS_AFTER: Duration = Duration::from_secs(1);
+
+/// Can be ended only after a while.
+struct SlowToEnd {
+    io: DuplexStream,
+    ends: Pin<Box<Sleep>>,
+}
+
+impl AsyncRead for SlowToEnd {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for SlowToEnd {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.ends.as_mut().poll(cx));
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
