@@ -1,13 +1,18 @@
-//! Every bound that is a number stands in a test, or here with a reason.
+//! Every bound, of a number or of a time, stands in a test, or here with a reason.
 
-use super::limits_page::{NOT_SHIPPED, numbers};
+use super::limits_page::{NOT_SHIPPED, names};
 use super::rust_text;
 use super::tree::{Crate, File, Finding, Tree};
 
 /// Bounds that no test names: crate, constant, and why not.
-const UNTESTED: [(&str, &str, &str); 28] = [
+const UNTESTED: [(&str, &str, &str); 38] = [
     ("agent", "FERRY_BYTES", "a piece of what is read, however long that is"),
     ("agent", "FLOWS_MAX", "as many sockets as a process under test may not have"),
+    ("agent", "OUTPUT_FLUSH", "for who reads a pipe slowly while the program ends"),
+    ("control-plane", "CHANGES_POLL_INTERVAL", "a wait between two looks: all is seen in the end"),
+    ("control-plane", "CLOCK_DOUBTED_FOR", "a wait between two rounds, each of which is tested"),
+    ("control-plane", "HOUSEKEEPING_INTERVAL", "a wait between two rounds, each of which is tested"),
+    ("control-plane", "USAGE_KEPT", "more than a year; what deletes older rows is tested"),
     ("domain", "API_KEY_SECRET_BYTES", "part of a format, whose texts are tested"),
     (
         "mux",
@@ -24,15 +29,20 @@ const UNTESTED: [(&str, &str, &str); 28] = [
     ("net", "HELLO_READ_BYTES", "a piece of what is read, however long that is"),
     ("net", "LISTEN_BACKLOG", "kept by the operating system, which may have a lower one"),
     ("net", "UDP_RECEIVE_BYTES", "asked of the operating system, which may have a lower one"),
+    ("process", "LOG_FLUSH_LOOK", "a wait between two looks, within the whole time, which is tested"),
     ("server", "CONNECTIONS_MAX", "the value of a setting that tests set lower"),
     ("server", "CONNECTIONS_OF_DESCRIPTORS_PERCENT", "a share, tested with what it comes to"),
     ("server", "CONNECTIONS_PER_ADDRESS_MAX", "the value of a setting that tests set lower"),
     ("server", "DATAGRAMS_READ_IN_A_ROW", "a turn, not a bound: all come in the end"),
+    ("server", "DATAGRAM_READ_BACKOFF", "no test can make a socket fail so that it pauses"),
+    ("server", "PORT_RENEWAL_INTERVAL", "a wait between two rounds, many of which may fail"),
     ("server", "STREAMS_OF_MEMORY_PERCENT", "a share, tested with what it comes to"),
     ("server", "VISITOR_UNSENT_BYTES_MAX", "kept by rustls; the memory of readers that stall is measured"),
     ("store", "PORT_ROUNDS", "only another tenant at the same moment makes a second round"),
     ("store", "POSTGRES_CONNECTIONS_MAX", "kept by the pool"),
     ("store", "SERVER_LOCK_KEEPALIVE_SECS", "kept by Postgres"),
+    ("store", "SILENCE_TOLD_AFTER", "when the log speaks of what is waited for all the same"),
+    ("store", "SQLITE_BUSY_RETRY", "a wait between two tries, within the whole time"),
     ("store", "SQLITE_READERS_MAX", "kept by the pool"),
     ("web", "BUFFER_BYTES_MAX", "more than a head may have, which is tested"),
     ("web", "H2_SEND_BUFFER_BYTES_MAX", "kept by h2; the memory of readers that stall is measured"),
@@ -49,10 +59,10 @@ pub fn check(tree: &Tree) -> Vec<Finding> {
 fn of_crate(tree: &Tree, krate: &Crate) -> Vec<Finding> {
     let why = "a bound that no test reaches is a wish: test it just below, at and just above";
     let place = format!("{}/src/limits.rs", krate.folder);
-    let names = tree.file(&place).map(|file| numbers(&file.text)).unwrap_or_default();
+    let bounds = tree.file(&place).map(|file| names(&file.text)).unwrap_or_default();
     let tests = tests(tree, krate);
     let mut found = Vec::new();
-    for name in names {
+    for name in bounds {
         let is_named = tests.iter().any(|text| rust_text::names(text, &name));
         let is_excused =
             UNTESTED.iter().any(|(of, excused, _)| (*of, *excused) == (krate.name.as_str(), &name));
@@ -88,45 +98,50 @@ mod tests {
     use super::super::tree::build::{fires, passes};
     use super::{UNTESTED, check};
 
-    const LIMITS: &str = "\
-pub const ROWS_MAX: usize = 5;
-pub const PATIENCE: Duration = Duration::from_secs(1);
-pub const PINGS: RangeInclusive<Duration> = A..=B;
-";
+    /// Bounds of a number and of times, and how each is declared.
+    const BOUNDS: [(&str, &str); 3] = [
+        ("ROWS_MAX", "pub const ROWS_MAX: usize = 5;"),
+        ("PATIENCE", "pub const PATIENCE: Duration = Duration::from_secs(1);"),
+        ("PINGS", "pub const PINGS: RangeInclusive<Duration> = A..=B;"),
+    ];
 
-    fn tree() -> Tree {
-        Tree::default().with_crate("store", |_| ()).with_file("crates/store/src/limits.rs", LIMITS)
+    fn tree(declaration: &str) -> Tree {
+        Tree::default().with_crate("store", |_| ()).with_file("crates/store/src/limits.rs", declaration)
     }
 
     #[test]
     fn a_bound_without_a_test_fires() {
-        fires(&check(&tree()), &["crates/store/src/limits.rs", "`ROWS_MAX`", "just above"]);
         let places = [
-            ("crates/store/src/rows.rs", "fn a() { ROWS_MAX }"),
-            ("crates/store/src/rows.rs", "#[cfg(test)]\nmod tests { fn a() {} }\nfn b() { ROWS_MAX }"),
-            ("crates/store/src/rows.rs", "#[cfg(test)]\nmod tests { // ROWS_MAX\n}"),
-            ("crates/store/tests/rows.rs", "fn a() { ROWS_MAX_2 }"),
-            ("crates/web/tests/rows.rs", "use crate::limits::ROWS_MAX;"),
+            ("crates/store/src/rows.rs", "fn a() { BOUND }"),
+            ("crates/store/src/rows.rs", "#[cfg(test)]\nmod tests { fn a() {} }\nfn b() { BOUND }"),
+            ("crates/store/src/rows.rs", "#[cfg(test)]\nmod tests { // BOUND\n}"),
+            ("crates/store/tests/rows.rs", "fn a() { BOUND_2 }"),
+            ("crates/web/tests/rows.rs", "use crate::limits::BOUND;"),
         ];
-        for (path, text) in places {
-            fires(&check(&tree().with_file(path, text)), &["`ROWS_MAX`"]);
+        for (name, declaration) in BOUNDS {
+            fires(&check(&tree(declaration)), &["crates/store/src/limits.rs", name, "just above"]);
+            for (path, text) in places {
+                let text = text.replace("BOUND", name);
+                fires(&check(&tree(declaration).with_file(path, &text)), &[name]);
+            }
         }
     }
 
     #[test]
     fn a_bound_in_a_test_passes() {
         let places = [
-            ("crates/store/src/rows.rs", "fn b() {}\n#[cfg(test)]\nmod tests { fn a() { ROWS_MAX } }"),
-            ("crates/store/src/rows/tests.rs", "fn a() { ROWS_MAX }"),
-            ("crates/store/tests/rows.rs", "fn a() { ROWS_MAX + 1 }"),
-            ("crates/web/tests/rows.rs", "use adit_store::limits::ROWS_MAX;"),
+            ("crates/store/src/rows.rs", "fn b() {}\n#[cfg(test)]\nmod tests { fn a() { BOUND } }"),
+            ("crates/store/src/rows/tests.rs", "fn a() { BOUND }"),
+            ("crates/store/tests/rows.rs", "fn a() { BOUND + 1 }"),
+            ("crates/web/tests/rows.rs", "use adit_store::limits::BOUND;"),
         ];
-        for (path, text) in places {
-            passes(&check(&tree().with_file(path, text)));
+        for (name, declaration) in BOUNDS {
+            for (path, text) in places {
+                passes(&check(&tree(declaration).with_file(path, &text.replace("BOUND", name))));
+            }
+            let bench = Tree::default().with_crate("bench", |_| ());
+            passes(&check(&bench.with_file("crates/bench/src/limits.rs", declaration)));
         }
-        passes(&check(
-            &Tree::default().with_crate("bench", |_| ()).with_file("crates/bench/src/limits.rs", LIMITS),
-        ));
     }
 
     #[test]

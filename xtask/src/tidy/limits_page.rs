@@ -22,8 +22,6 @@ struct Bound {
     name: String,
     value: String,
     about: String,
-    /// Not a time.
-    is_number: bool,
 }
 
 /// Finds a page that is not what the sources say.
@@ -80,20 +78,19 @@ fn bounds(source: &str) -> Vec<Bound> {
     found
 }
 
-/// The names of those that are numbers of things or bytes, in order.
-pub fn numbers(source: &str) -> Vec<String> {
-    bounds(source).into_iter().filter(|bound| bound.is_number).map(|bound| bound.name).collect()
+/// Their names, in order.
+pub fn names(source: &str) -> Vec<String> {
+    bounds(source).into_iter().map(|bound| bound.name).collect()
 }
 
 /// `NAME: TYPE = VALUE;` with the first paragraph of its docs; `None` for what is no declaration.
 fn bound(declaration: &str, docs: &[&str]) -> Option<Bound> {
     let (declaration, _) = declaration.split_once(';')?;
     let (left, value) = declaration.split_once('=')?;
-    let (name, kind) = left.split_once(':')?;
+    let (name, _) = left.split_once(':')?;
     let paragraph: Vec<&str> = docs.iter().copied().take_while(|line| !line.is_empty()).collect();
     let about = unlinked(&paragraph.join(" ")).replace('|', "\\|");
-    let is_number = !kind.contains("Duration");
-    Some(Bound { name: name.trim().to_owned(), value: readable(value.trim()), about, is_number })
+    Some(Bound { name: name.trim().to_owned(), value: readable(value.trim()), about })
 }
 
 /// Docs without rustdoc's links to items: of a linked name in backquotes, the name in backquotes stays.
@@ -184,7 +181,6 @@ const PRIVATE: u8 = 1;
             name: name.into(),
             value: value.into(),
             about: about.into(),
-            is_number: name != "IDLE",
         };
         let expected = [
             bound(

@@ -6,7 +6,7 @@ use adit_authority::{
     Admission, Change, Claim, ClaimError, Directory, RefreshError, RequestedName, Sequence,
 };
 use adit_control_plane::limits::{
-    CAPABILITY_LIFETIME, CLOCK_AHEAD_MAX, HISTORY_KEPT, SIGNING_KEY_PUBLISHED_FOR,
+    CAPABILITY_LIFETIME, CLOCK_AHEAD_MAX, HISTORY_KEPT, PORT_KEPT, SIGNING_KEY_PUBLISHED_FOR,
 };
 use adit_control_plane::{Admin, Clock, ControlPlane, History};
 use adit_domain::id::{InstanceId, NodeId};
@@ -237,6 +237,31 @@ async fn starting_again_keeps_the_signing_key() {
     let seed = Secret::new([0; 32]);
     let late = NewSigningKey { public_key: &[0; 32], seed: &seed, created_at: Timestamp::from_micros(0) };
     assert_eq!(fixture.store.signing_keys().add_first(&late).await.unwrap(), None);
+}
+
+/// Whoever still has its number somewhere must not reach another tenant.
+#[tokio::test]
+async fn nobody_else_gets_a_public_port_for_a_month() {
+    const A_MOMENT: Duration = Duration::from_micros(1);
+    let fixture = Fixture::new().await;
+    let first = fixture.capability(&fixture.key().await.key).await;
+    fixture.admin.create_tenant("umbrella").await.unwrap();
+    let key = fixture.admin.create_api_key("umbrella", "laptop", None).await.unwrap();
+    let second = fixture.capability(&key.key).await;
+    let plane = &fixture.control_plane;
+    let claim = async |capability: &Capability, name: &str| {
+        plane.claim(Claim { kind: EndpointKind::Tcp, ..exact(capability, name) }).await
+    };
+    // All ports that there are.
+    for name in ["one.example.com", "two.example.com"] {
+        let claimed = claim(&first, name).await.unwrap();
+        plane.release(claimed.endpoint, claimed.epoch).await.unwrap();
+    }
+    assert_eq!(claim(&second, "other.example.com").await, Err(ClaimError::NoPortFree));
+    fixture.pass(PORT_KEPT.saturating_sub(A_MOMENT));
+    assert_eq!(claim(&second, "other.example.com").await, Err(ClaimError::NoPortFree));
+    fixture.pass(2 * A_MOMENT);
+    claim(&second, "other.example.com").await.unwrap();
 }
 
 pub(crate) fn exact(capability: &Capability, name: &str) -> Claim {

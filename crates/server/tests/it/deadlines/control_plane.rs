@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use adit_domain::Epoch;
-use adit_server::limits::{CLAIM_DEADLINE, EXISTS_DEADLINE};
+use adit_server::limits::{CLAIM_DEADLINE, EXISTS_DEADLINE, RETRY_AFTER};
 use adit_wire::control::{BindRefusal, Frame};
 use adit_wire::preface::Status;
 
@@ -35,6 +35,7 @@ async fn a_claim_is_refused_at_the_deadline() {
         panic!("bound")
     };
     assert_eq!(refused.reason, BindRefusal::TryLater);
+    assert_eq!(u128::from(refused.retry_after_ms), RETRY_AFTER.as_millis());
 }
 
 #[tokio::test(start_paused = true)]
