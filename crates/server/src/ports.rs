@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use adit_domain::id::EndpointId;
@@ -41,6 +42,8 @@ struct Listening {
     port: NonZeroU16,
     trigger: Trigger,
     is_closing: bool,
+    /// It has died of a mistake and is not back yet.
+    is_dead: Arc<AtomicBool>,
     /// Stopped when the port is free again.
     gone: Shutdown,
 }
@@ -82,7 +85,8 @@ impl Ports {
         let deadline = Instant::now() + PORT_OPEN_DEADLINE;
         let address = SocketAddr::new(self.ip, port.get());
         loop {
-            let listener = Listener { address, tasks: tasks.clone(), listen: listen.clone() };
+            let (tasks, listen, is_dead) = (tasks.clone(), listen.clone(), Arc::default());
+            let listener = Listener { address, tasks, listen, is_dead };
             let Some(mut earlier) = self.try_open(endpoint, port, listener)? else { return Ok(()) };
             timeout_at(deadline, earlier.stopped()).await.map_err(|_| OpenError::Deadline(port))?;
         }
@@ -104,7 +108,7 @@ impl Ports {
             return Err(OpenError::Closed);
         }
         let vacant = match state.listening.entry(endpoint) {
-            Entry::Occupied(mut held) if held.get().is_closing || held.get().port != port => {
+            Entry::Occupied(mut held) if held.get().is_closing || !held.get().serves(port) => {
                 held.get_mut().close();
                 return Ok(Some(held.get().gone.clone()));
             }
@@ -114,12 +118,12 @@ impl Ports {
         let ((trigger, shutdown), (end, gone)) = (Shutdown::new(), Shutdown::new());
         let open = listener.open()?;
         let place = Place { table: Arc::clone(&self.table), endpoint, _end: end };
-        let tasks = listener.tasks.clone();
+        let (tasks, is_dead) = (listener.tasks.clone(), Arc::clone(&listener.is_dead));
         tasks.spawn("keep port", async move {
             let _place = place;
             listener.keep(open, shutdown).await;
         });
-        vacant.insert(Listening { port, trigger, is_closing: false, gone });
+        vacant.insert(Listening { port, trigger, is_closing: false, is_dead, gone });
         Ok(None)
     }
 
@@ -143,6 +147,11 @@ impl Ports {
 }
 
 impl Listening {
+    /// Whether visitors of this port are let in. Whoever binds the endpoint meanwhile must not believe that of a dead one.
+    fn serves(&self, port: NonZeroU16) -> bool {
+        self.port == port && !self.is_dead.load(Ordering::Acquire)
+    }
+
     fn close(&mut self) {
         self.is_closing = true;
         self.trigger.stop();
@@ -297,10 +306,21 @@ mod tests {
         while opened.load(Ordering::SeqCst) < 4 {
             tokio::time::sleep(PORT_REOPEN_INTERVAL / 10).await;
         }
-        ports.close_unless(endpoint, || false);
+        // Whoever binds it while it is dead binds it anew, and hears of what is wrong with it.
+        panics.notify_one();
+        while ports.table.lock().listening.values().all(|held| held.serves(port)) {
+            tokio::task::yield_now().await;
+        }
+        let refused = |_, _| -> Result<std::future::Ready<()>, _> {
+            let taken = io::ErrorKind::AddrInUse.into();
+            Err(BindError::InUse(SocketAddr::from(([127, 0, 0, 1], 1)), taken))
+        };
+        let begun = Instant::now();
+        assert!(matches!(ports.open(endpoint, port, &tasks, refused).await, Err(OpenError::Bind(_))));
+        assert_eq!(begun.elapsed().as_millis(), 0);
         tasks.idle().await;
         assert!(ports.table.lock().listening.is_empty());
-        assert_eq!((tasks.panics(), opened.load(Ordering::SeqCst)), (2, 4));
+        assert_eq!((tasks.panics(), opened.load(Ordering::SeqCst)), (3, 4));
     }
 
     #[tokio::test]

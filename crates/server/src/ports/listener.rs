@@ -2,6 +2,8 @@
 //! would find it closed until its agent binds it anew.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use adit_net::listen::BindError;
 use adit_process::shutdown::{Shutdown, Trigger};
@@ -17,6 +19,8 @@ pub(super) struct Listener<L> {
     pub(super) tasks: Tasks,
     /// Binds the port and serves its visitors until it is told to drain or stop.
     pub(super) listen: L,
+    /// Nobody listens: the last one has died, and the port could not be bound again yet.
+    pub(super) is_dead: Arc<AtomicBool>,
 }
 
 /// A port that is open. Dropped, it is told to stop.
@@ -40,9 +44,11 @@ where
     /// Keeps the port open until it is told to drain or stop, and has done so.
     pub(super) async fn keep(self, mut open: Open, mut shutdown: Shutdown) {
         while let Err(TaskError::Panicked { .. }) = open.ended(&mut shutdown).await {
+            self.is_dead.store(true, Ordering::Release);
             // Who was served by it lets go of the port.
             drop(open);
             let Some(again) = self.open_again(&mut shutdown).await else { return };
+            self.is_dead.store(false, Ordering::Release);
             open = again;
         }
     }
