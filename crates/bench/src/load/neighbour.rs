@@ -106,7 +106,8 @@ pub async fn run(scene: &Scene, system: System, running: &Running, flood: Flood)
 /// Its share of the flood, at the ticks of a clock, whatever becomes of it.
 async fn flood_on(target: Target, flood: Flood, mut ticks: Interval, fate: Arc<Fate>) -> Result<()> {
     let request = target.request("GET", SMALL, "");
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Each keeps to its own moments: who is late by the same stall would else come together ever after.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut held = VecDeque::new();
     loop {
         ticks.tick().await;
