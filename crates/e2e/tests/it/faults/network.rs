@@ -34,10 +34,8 @@ async fn packets_are_lost_in_one_direction() -> Result<()> {
     place.ledger.spare('b');
     for lost in [Lost::Coming, Lost::Going].repeat(if full() { 4 } else { 1 }) {
         place.carried(6).await?;
-        let gone = place.disconnected_without_the_first().await?;
         let since = place.lose(lost, &format!("packets are lost: {lost:?}"))?;
         place.noticed_by_agent(since).await?;
-        place.noticed_by_server(since, gone).await?;
         place.network()?.heal()?;
         place.ledger.note("no packet is lost any more");
         place.bound('a').await?;
