@@ -33,3 +33,6 @@ pub const WIRE_BYTES: usize = 64 * 1024;
 
 /// Connections in memory that wait to be accepted.
 pub const WIRES_WAITING_MAX: usize = 64;
+
+/// How much later than it is due a timer may ring: they are no finer.
+pub const TIMER_COARSE: Duration = Duration::from_millis(5);

@@ -12,12 +12,8 @@ use std::time::Duration;
 use adit_agent::{Agent, Builder, Event, Events, Handle, ServerAddress, Upstream};
 use adit_domain::ApiKey;
 use adit_process::tasks::Tasks;
-use tokio::time::{Instant, timeout};
 
 use crate::fake::{FakeServer, Network};
-
-/// Timers are no finer.
-const COARSE: Duration = Duration::from_millis(5);
 
 /// An agent that runs in memory, and everybody whom it can reach.
 struct Scene {
@@ -70,9 +66,5 @@ impl Scene {
 
 /// What this comes to, which must be so long from now.
 async fn takes<F: Future>(expected: Duration, future: F) -> F::Output {
-    let begun = Instant::now();
-    let output = timeout(2 * (expected + COARSE), future).await.expect("nothing happened in time");
-    let took = begun.elapsed();
-    assert!((expected..=expected + COARSE).contains(&took), "{took:?} where {expected:?} were due");
-    output
+    adit_testkit::takes(expected, future).await.unwrap()
 }

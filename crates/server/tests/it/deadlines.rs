@@ -12,16 +12,12 @@ use std::time::Duration;
 use adit_domain::id::TenantId;
 use adit_mux::Config;
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout};
 
 use crate::support::agent::{Identity, TestAgent};
 use crate::support::authority::Authority;
 use crate::support::node::TestNode;
 
 const HOST: &str = "one.localhost";
-
-/// Timers are no finer.
-const COARSE: Duration = Duration::from_millis(5);
 
 /// A node whose clock stands still; agents' sessions never end for their silence.
 fn still() -> TestNode {
@@ -42,11 +38,7 @@ async fn served() -> (TestNode, TestAgent) {
 
 /// What this comes to, which must be so long from now.
 async fn takes<F: Future>(expected: Duration, future: F) -> F::Output {
-    let begun = Instant::now();
-    let output = timeout(2 * (expected + COARSE), future).await.expect("nothing happened in time");
-    let took = begun.elapsed();
-    assert!((expected..=expected + COARSE).contains(&took), "{took:?} where {expected:?} were due");
-    output
+    adit_testkit::takes(expected, future).await.unwrap()
 }
 
 /// Reads until the connection ends.
