@@ -5,7 +5,6 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use futures::future::MaybeDone;
-
 use tokio::time::{Instant, sleep_until};
 
 use super::ServeError;

@@ -18,10 +18,15 @@ use crate::serve::http1;
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a.example\r\n\r\n";
 const MILLISECOND: Duration = Duration::from_millis(1);
 
+/// How long it takes to end a connection that is slow to end.
+const ENDS_AFTER: Duration = Duration::from_secs(1);
+
 /// Notes with how much room it was read last: none is held where that is a byte.
 struct Asked {
     io: DuplexStream,
     room: Arc<AtomicUsize>,
+    /// When it can be ended: a peer may take nothing for a while, not even the end.
+    ends: Pin<Box<Sleep>>,
 }
 
 impl AsyncRead for Asked {
@@ -49,16 +54,22 @@ impl AsyncWrite for Asked {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.ends.as_mut().poll(cx));
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
 
 /// A served connection, and the room of its last read.
 fn watched() -> (Visitor, Arc<AtomicUsize>) {
+    watched_until(Duration::ZERO)
+}
+
+/// The same that can be ended only after a while.
+fn watched_until(ends_after: Duration) -> (Visitor, Arc<AtomicUsize>) {
     let (io, theirs) = duplex(256 * 1024);
     let (drain, draining) = signal();
     let room = Arc::<AtomicUsize>::default();
-    let asked = Asked { io: theirs, room: Arc::clone(&room) };
+    let asked = Asked { io: theirs, room: Arc::clone(&room), ends: Box::pin(sleep(ends_after)) };
     let served = tokio::spawn(http1(asked, echo(), ServeLimits::default(), draining));
     (Visitor { io, drain: Some(drain), served }, room)
 }
@@ -67,10 +78,20 @@ fn rests(room: &AtomicUsize) -> bool {
     room.load(Ordering::SeqCst) == 1
 }
 
-/// The answer to [`REQUEST`], in pieces of a chunk each.
+/// Reads the answer to [`REQUEST`].
 async fn answered(visitor: &mut Visitor) {
     let text = visitor.until("|").await;
     assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("GET /x |"), "{text}");
+}
+
+/// One that rests after a request.
+async fn resting() -> (Visitor, Arc<AtomicUsize>) {
+    let (mut visitor, room) = watched();
+    visitor.send(REQUEST).await;
+    answered(&mut visitor).await;
+    sleep(REST_AFTER * 2).await;
+    assert!(rests(&room));
+    (visitor, room)
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,29 +128,22 @@ async fn it_does_not_rest_before_the_first_request() {
 #[tokio::test(start_paused = true)]
 async fn who_rests_is_closed_after_the_idle_time_and_when_the_node_drains() {
     for drains in [false, true] {
-        let (mut visitor, room) = watched();
-        visitor.send(REQUEST).await;
-        answered(&mut visitor).await;
-        let idle = Instant::now();
-        sleep(REST_AFTER * 2).await;
-        assert!(rests(&room));
+        let (mut visitor, _) = resting().await;
+        let rested = Instant::now();
         if drains {
             visitor.drain.take().unwrap().send(()).unwrap();
         }
         assert_eq!(visitor.rest().await, "");
         visitor.served.await.unwrap().unwrap();
-        assert!(close_to(idle.elapsed(), if drains { REST_AFTER * 2 } else { IDLE }), "{:?}", idle.elapsed());
+        let left = if drains { Duration::ZERO } else { IDLE.saturating_sub(2 * REST_AFTER) };
+        assert!(close_to(rested.elapsed(), left), "{:?}", rested.elapsed());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn who_ends_or_vanishes_while_it_rests_is_let_go() {
     for ends in [false, true] {
-        let (mut visitor, room) = watched();
-        visitor.send(REQUEST).await;
-        answered(&mut visitor).await;
-        sleep(REST_AFTER * 2).await;
-        assert!(rests(&room));
+        let (mut visitor, _) = resting().await;
         if ends {
             visitor.io.shutdown().await.unwrap();
             assert_eq!(visitor.rest().await, "");
@@ -144,11 +158,7 @@ async fn who_ends_or_vanishes_while_it_rests_is_let_go() {
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_begins_while_it_rests_has_the_head_deadline() {
-    let (mut visitor, room) = watched();
-    visitor.send(REQUEST).await;
-    answered(&mut visitor).await;
-    sleep(REST_AFTER * 2).await;
-    assert!(rests(&room));
+    let (mut visitor, _) = resting().await;
     let begun = Instant::now();
     visitor.send("G").await;
     assert!(matches!(visitor.served.await.unwrap(), Err(ServeError::HeadDeadline)));
@@ -158,11 +168,7 @@ async fn a_head_that_begins_while_it_rests_has_the_head_deadline() {
 /// An empty line before a head belongs to it: nobody is kept awake by such lines, nor kept from its deadline.
 #[tokio::test(start_paused = true)]
 async fn an_empty_line_while_it_rests_begins_a_head() {
-    let (mut visitor, room) = watched();
-    visitor.send(REQUEST).await;
-    answered(&mut visitor).await;
-    sleep(REST_AFTER * 2).await;
-    assert!(rests(&room));
+    let (mut visitor, room) = resting().await;
     let begun = Instant::now();
     visitor.send("\r\n").await;
     sleep(REST_AFTER * 2).await;
@@ -174,47 +180,13 @@ async fn an_empty_line_while_it_rests_begins_a_head() {
     assert!(begun.elapsed() < HEAD);
 }
 
-/// A peer that takes nothing for a while, not even the end.
 #[tokio::test(start_paused = true)]
 async fn it_does_not_rest_in_the_middle_of_its_end() {
-    let (io, theirs) = duplex(256 * 1024);
-    let (_drain, draining) = signal();
-    let slow = SlowToEnd { io: theirs, ends: Box::pin(sleep(ENDS_AFTER)) };
     let begun = Instant::now();
-    let served = tokio::spawn(http1(slow, echo(), ServeLimits::default(), draining));
-    let mut visitor = Visitor { io, drain: None, served };
+    let (mut visitor, _) = watched_until(ENDS_AFTER);
     visitor.send("GET /x HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n").await;
     answered(&mut visitor).await;
     assert_eq!(visitor.rest().await, "");
     visitor.served.await.unwrap().unwrap();
     assert!(close_to(begun.elapsed(), ENDS_AFTER), "{:?}", begun.elapsed());
-}
-
-const ENDS_AFTER: Duration = Duration::from_secs(1);
-
-/// Can be ended only after a while.
-struct SlowToEnd {
-    io: DuplexStream,
-    ends: Pin<Box<Sleep>>,
-}
-
-impl AsyncRead for SlowToEnd {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for SlowToEnd {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        ready!(self.ends.as_mut().poll(cx));
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
 }
