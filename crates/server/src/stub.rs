@@ -27,8 +27,8 @@ pub(crate) fn capability(tenant: TenantId, limits: PlanLimits) -> Capability {
     }
 }
 
-/// Knows no names, never answers about changes, and counts how many ask for a name at once, what is released, and how often changes are
-/// asked for.
+/// Knows no names, never answers about changes, and counts how many ask for a name at once, what is released, and how often
+/// changes are asked for.
 #[derive(Default)]
 pub(crate) struct Stub {
     asking: AtomicUsize,
